@@ -1,0 +1,31 @@
+# A node: it registers with the servers, heartbeats, and holds an identity that
+# it renews by itself.
+#
+# Check a change before a restart: rollcall config validate /etc/rollcall
+
+region     = "global"
+datacenter = "dc1"
+data_dir   = "/var/lib/rollcall"
+
+# The HTTP API of the agent, for programs on this machine only.
+bind_addr = "127.0.0.1"
+
+client {
+  enabled = true
+
+  # Where to begin; the list of servers is kept up to date from their replies.
+  servers = [
+    "rollcall-1.example.internal:4647",
+    "rollcall-2.example.internal:4647",
+    "rollcall-3.example.internal:4647",
+  ]
+
+  # Pool, class and datacenter are claims of the identity. The pool decides how
+  # long an identity is valid (rollcall node pool info default).
+  node_pool  = "default"
+  node_class = "general"
+
+  meta {
+    rack = "r1"
+  }
+}
