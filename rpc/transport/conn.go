@@ -1,0 +1,60 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// Conn is one connection of a peer: a session with its streams, or a single conversation. It is safe for
+// concurrent use and stays valid, if useless, after the connection has ended.
+type Conn struct {
+	raw         net.Conn
+	session     *yamux.Session
+	tls         *tls.ConnectionState
+	established time.Time
+	done        chan struct{}
+}
+
+func newConn(raw net.Conn, state *tls.ConnectionState) *Conn {
+	return &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{})}
+}
+
+// RemoteAddr is the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// LocalAddr is our address on this connection.
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// Session is the yamux session, nil if the connection has none.
+func (c *Conn) Session() *yamux.Session { return c.session }
+
+// TLSState describes the TLS connection after its handshake, nil if the connection is plain. It must not be modified.
+func (c *Conn) TLSState() *tls.ConnectionState { return c.tls }
+
+// Established is when the connection had said what it is.
+func (c *Conn) Established() time.Time { return c.established }
+
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// ErrNoSession is returned by OpenReverse on a connection that can't carry streams. Wait for the peer to connect otherwise.
+var ErrNoSession = errors.New("connection has no session to open streams on")
+
+// OpenReverse opens a conversation toward the dialer of this connection (wire.md §1.2), for CallStream. The caller
+// closes it. One call may be in flight on it at a time; any number may follow each other.
+func (c *Conn) OpenReverse(ctx context.Context) (net.Conn, error) {
+	if c.session == nil {
+		return nil, fmt.Errorf("open reverse stream to %s: %w", c.RemoteAddr(), ErrNoSession)
+	}
+	stream, err := openStream(ctx, c.session, ByteRPC)
+	if err != nil {
+		return nil, fmt.Errorf("open reverse stream to %s: %w", c.RemoteAddr(), err)
+	}
+	return stream, nil
+}

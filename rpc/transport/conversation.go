@@ -1,0 +1,200 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+const (
+	emptyMap = 0x80 // the body of a response that has none
+	// copiedBody is up to what size a body is copied into its request's own buffer; larger ones take the reader's.
+	copiedBody = 32 << 10
+	// knownMethods bounds the method names that a conversation remembers to spare allocating them.
+	knownMethods = 32
+	// writeDeadlineSlack is how far a write deadline may lag, so that it is not set for every reply.
+	writeDeadlineSlack = time.Second
+)
+
+// engine serves conversations: those that a Server accepts and those that a Pool's servers open toward it.
+type engine struct {
+	handler     Handler
+	log         hclog.Logger
+	limits      structs.Limits
+	timeout     time.Duration // for a frame that has begun
+	maxInFlight int
+	workers     *workers
+}
+
+// conversation is one stream of requests and responses.
+type conversation struct {
+	e      *engine
+	ctx    context.Context
+	peer   *Conn
+	stream net.Conn
+	slots  chan struct{} // one for each request being handled
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex // guards writing to stream, and the fields below
+	deadline time.Time
+	failed   bool
+}
+
+// serve reads and answers requests until the peer ends the stream, which is no error, or breaks the protocol. It closes
+// stream and returns when all handlers have.
+func (e *engine) serve(ctx context.Context, peer *Conn, stream net.Conn, r *Reader) error {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &conversation{e: e, ctx: ctx, peer: peer, stream: stream, slots: make(chan struct{}, e.maxInFlight)}
+	err := c.readLoop(r)
+	cancel()
+	c.wg.Wait()
+	stream.Close()
+	if err == io.EOF || ctxClosed(peer) {
+		return nil
+	}
+	return err
+}
+
+// ctxClosed tells whether the whole connection has ended, which ends its streams without being their fault.
+func ctxClosed(c *Conn) bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return c.session != nil && c.session.IsClosed()
+	}
+}
+
+func (c *conversation) readLoop(r *Reader) error {
+	methods := make(map[string]string)
+	for {
+		head, err := r.ReadValue("request header", headerLimits)
+		if err != nil {
+			return err
+		}
+		req := requests.Get().(*request)
+		if err := req.setHeader(head, methods); err != nil {
+			return err
+		}
+		body, err := r.readNext("request body", c.e.limits)
+		if err != nil {
+			return err
+		}
+		if len(body) > copiedBody {
+			req.body = r.give(body)
+		} else {
+			req.scratch = append(req.scratch[:0], body...)
+			req.body = req.scratch
+		}
+		r.finish()
+		c.slots <- struct{}{}
+		c.wg.Add(1)
+		req.c = c
+		c.e.workers.run(req)
+	}
+}
+
+// request is one request being handled.
+type request struct {
+	c       *conversation
+	seq     uint64
+	method  string
+	body    []byte
+	scratch []byte
+	out     []byte
+}
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+func (r *request) setHeader(b []byte, methods map[string]string) error {
+	var f headerFields
+	if !f.parse(b) {
+		h, err := ParseHeader(b)
+		r.seq, r.method = h.Seq, h.ServiceMethod
+		return err
+	}
+	r.seq = f.seq
+	if m, ok := methods[string(f.method)]; ok {
+		r.method = m
+		return nil
+	}
+	r.method = string(f.method)
+	if len(methods) < knownMethods {
+		methods[r.method] = r.method
+	}
+	return nil
+}
+
+// serve handles the request, writes the response and frees the request.
+func (r *request) serve() {
+	c := r.c
+	reply, err := r.call()
+	c.write(r.response(reply, err))
+	r.c, r.body, r.method = nil, nil, ""
+	if cap(r.out) > keptBufferSize {
+		r.out = nil
+	}
+	requests.Put(r)
+	<-c.slots
+	c.wg.Done()
+}
+
+// call runs the handler. A panic is the handler's bug and may be provoked by a peer: it fails the request, not the server.
+func (r *request) call() (reply any, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			r.c.e.log.Error("handler panicked", "method", r.method, "panic", x, "stack", string(debug.Stack()))
+			reply, err = nil, fmt.Errorf("internal error in %s", r.method)
+		}
+	}()
+	return r.c.e.handler.ServeRPC(r.c.ctx, r.c.peer, r.method, r.body)
+}
+
+// response is the encoded response; the request owns it.
+func (r *request) response(reply any, err error) []byte {
+	h := ResponseHeader{Seq: r.seq, ServiceMethod: r.method}
+	if err == nil && reply != nil {
+		r.out = AppendResponseHeader(r.out[:0], h)
+		if r.out, err = structs.AppendEncode(r.out, reply); err == nil {
+			return r.out
+		}
+		r.c.e.log.Error("encoding a reply", "method", r.method, "error", err)
+	}
+	if err != nil {
+		h.Error = err.Error()
+		if h.Error == "" {
+			h.Error = "unspecified error" // an empty text would mean success
+		}
+	}
+	r.out = append(AppendResponseHeader(r.out[:0], h), emptyMap)
+	return r.out
+}
+
+// write sends one whole response. If that fails the stream is unusable; interrupting it ends the read loop.
+func (c *conversation) write(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed {
+		return
+	}
+	if now := time.Now(); c.e.timeout > 0 && c.deadline.Before(now.Add(c.e.timeout-writeDeadlineSlack)) {
+		c.deadline = now.Add(c.e.timeout)
+		c.stream.SetWriteDeadline(c.deadline)
+	}
+	if _, err := c.stream.Write(b); err != nil {
+		c.failed = true
+		c.stream.SetDeadline(longAgo)
+		if !errors.Is(err, net.ErrClosed) && !ctxClosed(c.peer) {
+			c.e.log.Debug("writing a response", "peer", c.peer.RemoteAddr(), "error", err)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/yamux"
+	"golang.org/x/time/rate"
+)
+
+// Why connections are closed before they do anything.
+var (
+	errNestedTLS   = errors.New("TLS inside TLS is not allowed")
+	errNoTLS       = errors.New("peer wants TLS, which is not configured here")
+	errTLSRequired = errors.New("peer does not use TLS, which is required here")
+	errNoRaft      = errors.New("Raft connection, but Raft is not accepting any")
+)
+
+type badByteError struct{ b byte }
+
+func (e badByteError) Error() string { return fmt.Sprintf("unknown first byte 0x%02x", e.b) }
+
+// serveConn finds out what a connection is and serves it to its end. handed means that the connection belongs to somebody
+// else now.
+func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
+	conn := raw
+	var state *tls.ConnectionState
+	first, err := s.firstByte(conn)
+	if err == nil && first == ByteTLS {
+		var tc *tls.Conn
+		if tc, err = s.handshake(raw); err != nil {
+			return false, err
+		}
+		conn = tc
+		cs := tc.ConnectionState()
+		state = &cs
+		if first, err = s.firstByte(conn); err == nil && first == ByteTLS {
+			return false, errNestedTLS
+		}
+	} else if err == nil && s.cfg.RequireTLS {
+		return false, errTLSRequired
+	}
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			return false, nil // somebody looked whether the port is open
+		}
+		return false, fmt.Errorf("waiting for the first byte: %w", err)
+	}
+
+	c := newConn(conn, state)
+	if first == ByteRaft {
+		return s.handToRaft(c, le)
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer close(c.done)
+	defer cancel()
+	switch first {
+	case ByteRPC:
+		return false, s.engine().serve(ctx, c, conn, NewReader(conn, s.cfg.FrameTimeout))
+	case ByteMultiplex, ByteMultiplexV2:
+		return false, s.serveSession(ctx, c, first == ByteMultiplexV2)
+	case ByteStreaming:
+		if !le.markStreaming() {
+			return false, errTooManyStreams
+		}
+		return false, s.serveStreaming(ctx, c, conn, NewReader(conn, 0))
+	}
+	return false, badByteError{first}
+}
+
+func (s *Server) engine() *engine {
+	return &engine{handler: s.cfg.Handler, log: s.log, limits: s.limits, timeout: s.cfg.FrameTimeout,
+		maxInFlight: s.cfg.MaxInFlight, workers: &s.workers}
+}
+
+// firstByte reads a connection's first byte under the handshake deadline.
+func (s *Server) firstByte(conn net.Conn) (byte, error) {
+	var b [1]byte
+	conn.SetReadDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
+	if _, err := io.ReadFull(conn, b[:]); err != nil {
+		return 0, err
+	}
+	return b[0], conn.SetReadDeadline(time.Time{})
+}
+
+func (s *Server) handshake(raw net.Conn) (*tls.Conn, error) {
+	var cfg *tls.Config
+	if s.cfg.TLSConfig != nil {
+		cfg = s.cfg.TLSConfig()
+	}
+	if cfg == nil {
+		return nil, errNoTLS
+	}
+	tc := tls.Server(raw, cfg)
+	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.HandshakeTimeout)
+	defer cancel()
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return tc, nil
+}
+
+func (s *Server) handToRaft(c *Conn, le *lease) (handed bool, err error) {
+	if s.cfg.AuthorizeRaft != nil {
+		if err := s.cfg.AuthorizeRaft(c); err != nil {
+			return false, fmt.Errorf("Raft connection refused: %w", err)
+		}
+	}
+	le.release()
+	if !s.raft.offer(s.ctx, c.raw) {
+		return false, errNoRaft
+	}
+	return true, nil
+}
+
+// serveSession serves a yamux session to its end.
+func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	session, err := yamux.Server(newMuxConn(c.raw), yamuxConfig(s.log))
+	if err != nil {
+		cancel()
+		return fmt.Errorf("start session: %w", err)
+	}
+	c.session = session
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	defer session.Close()
+	var open atomic.Int32
+	var streamErr onceError
+	eng := s.engine()
+	for {
+		stream, err := session.AcceptStream()
+		if err != nil {
+			return streamErr.or(sessionError(err))
+		}
+		if open.Add(1) > int32(s.cfg.MaxStreams) {
+			open.Add(-1)
+			stream.Close()
+			streamErr.set(fmt.Errorf("more than %d streams open", s.cfg.MaxStreams))
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer open.Add(-1)
+			defer stream.Close()
+			streamErr.set(s.serveStream(ctx, c, eng, stream, typed))
+		}()
+	}
+}
+
+// serveStream serves one stream of a session; typed streams start with a byte of their own.
+func (s *Server) serveStream(ctx context.Context, c *Conn, eng *engine, stream net.Conn, typed bool) error {
+	r := NewReader(stream, s.cfg.FrameTimeout)
+	if !typed {
+		return eng.serve(ctx, c, stream, r)
+	}
+	stream.SetReadDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
+	first, err := r.readByte()
+	if err != nil {
+		if errors.Is(err, io.EOF) || ctxClosed(c) {
+			return nil
+		}
+		return fmt.Errorf("waiting for a stream's first byte: %w", err)
+	}
+	stream.SetReadDeadline(time.Time{})
+	switch first {
+	case ByteRPC:
+		return eng.serve(ctx, c, stream, r)
+	case ByteStreaming:
+		return s.serveStreaming(ctx, c, stream, r)
+	}
+	return fmt.Errorf("stream: %w", badByteError{first})
+}
+
+// sessionError drops what is only the peer's leaving.
+func sessionError(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown) || isReset(err) {
+		return nil
+	}
+	return fmt.Errorf("session: %w", err)
+}
+
+// onceError keeps the first error of a connection's streams, so that a connection is worth one log line however many
+// of its streams go wrong.
+type onceError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (o *onceError) set(err error) {
+	if err == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+func (o *onceError) or(err error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return o.err
+	}
+	return err
+}
+
+// closedLog writes at most a line for a connection, and not many a second; it counts what it leaves out.
+type closedLog struct {
+	log     hclog.Logger
+	limit   *rate.Limiter
+	skipped atomic.Int64
+}
+
+func (l *closedLog) report(conn net.Conn, err error) {
+	if !l.limit.Allow() {
+		l.skipped.Add(1)
+		return
+	}
+	args := []any{"peer", conn.RemoteAddr(), "reason", err}
+	if n := l.skipped.Swap(0); n > 0 {
+		args = append(args, "others_not_logged", n)
+	}
+	l.log.Warn("connection closed", args...)
+}

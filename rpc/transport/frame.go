@@ -1,0 +1,135 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+const (
+	readBufferSize = 2 << 10  // a new stream's buffer; a heartbeat or a status update with its token fits
+	keptBufferSize = 64 << 10 // a larger buffer is given back once its frame is done with
+)
+
+var headerLimits = structs.Limits{MaxBytes: maxHeaderBytes, MaxDepth: 8}
+
+// Reader reads one msgpack value after the other from a connection. Its buffer grows with the bytes that have
+// arrived, never with a length that a peer claims. It is not safe for concurrent use.
+type Reader struct {
+	conn    net.Conn
+	timeout time.Duration // for a frame that has begun; 0: none
+	armed   bool          // a read deadline is set
+	scan    structs.MsgpackScanner
+	buf     []byte
+	start   int // buf[start:end] has arrived and is not used yet
+	end     int
+}
+
+// NewReader returns a Reader for conn. A value that has begun to arrive, and one that the caller of ReadValue says has to
+// follow, must be complete within timeout, or reading fails with the connection's timeout error; 0 means no limit.
+func NewReader(conn net.Conn, timeout time.Duration) *Reader {
+	return &Reader{conn: conn, timeout: timeout}
+}
+
+// ReadValue reads the next value; what names it in errors. The result is valid until the next call. At the end
+// of input before the value's first byte the error is io.EOF itself; every other problem is a FrameError.
+func (r *Reader) ReadValue(what string, limits structs.Limits) ([]byte, error) {
+	return r.read(what, limits, true)
+}
+
+// readNext is ReadValue for a value that has to follow what was read before: it may neither be missing nor keep us waiting.
+func (r *Reader) readNext(what string, limits structs.Limits) ([]byte, error) {
+	return r.read(what, limits, false)
+}
+
+func (r *Reader) read(what string, limits structs.Limits, mayIdle bool) ([]byte, error) {
+	r.scan.Reset(limits)
+	for {
+		got := r.buf[r.start:r.end]
+		done, err := r.scan.Scan(got)
+		if err != nil {
+			return nil, &FrameError{What: what, Err: err}
+		}
+		if done {
+			n := r.scan.Need()
+			r.start += n
+			return got[:n:n], nil
+		}
+		begun := len(got) > 0 || !mayIdle
+		if begun && !r.armed && r.timeout > 0 {
+			r.armed = true
+			r.conn.SetReadDeadline(time.Now().Add(r.timeout))
+		}
+		if err := r.fill(); err != nil {
+			if errors.Is(err, io.EOF) {
+				if !begun {
+					return nil, io.EOF
+				}
+				err = errFrameTruncated
+			}
+			return nil, &FrameError{What: what, Err: err}
+		}
+	}
+}
+
+// finish ends a request: the next value may take as long as it likes to begin.
+func (r *Reader) finish() {
+	if r.armed {
+		r.armed = false
+		r.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// fill reads what there is, at least one byte.
+func (r *Reader) fill() error {
+	switch {
+	case r.start == r.end:
+		r.start, r.end = 0, 0
+		if r.buf == nil || len(r.buf) > keptBufferSize {
+			r.buf = make([]byte, readBufferSize)
+		}
+	case r.end == len(r.buf) && r.start > 0:
+		r.end = copy(r.buf, r.buf[r.start:r.end])
+		r.start = 0
+	case r.end == len(r.buf):
+		bigger := make([]byte, 2*len(r.buf))
+		copy(bigger, r.buf)
+		r.buf = bigger
+	}
+	n, err := r.conn.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil // an error comes again with the next read
+	}
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// readByte reads one byte that is no value.
+func (r *Reader) readByte() (byte, error) {
+	if r.start == r.end {
+		if err := r.fill(); err != nil {
+			return 0, err
+		}
+	}
+	b := r.buf[r.start]
+	r.start++
+	return b, nil
+}
+
+// buffered is what has arrived and was not read; valid until the next call.
+func (r *Reader) buffered() []byte { return r.buf[r.start:r.end] }
+
+// give hands the buffer that value was returned from over to the caller, so that a large body need not be copied.
+func (r *Reader) give(value []byte) []byte {
+	rest := r.buffered()
+	r.buf = append(make([]byte, 0, max(readBufferSize, len(rest))), rest...)
+	r.start, r.end = 0, len(rest)
+	r.buf = r.buf[:cap(r.buf)]
+	return value
+}

@@ -1,0 +1,234 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"golang.org/x/time/rate"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// Defaults of Config, from wire.md §1.1 where it has them.
+const (
+	DefaultHandshakeTimeout = 5 * time.Second
+	DefaultMaxConnsPerIP    = 100
+	DefaultMaxInFlight      = 64
+	DefaultMaxStreams       = 8192
+	DefaultMaxRequestBytes  = 16 << 20
+	DefaultMaxResponseBytes = 256 << 20
+	DefaultFrameTimeout     = time.Minute
+	maxHeaderBytes          = 4 << 10
+	maxRequestValues        = 1 << 20 // bounds what a body of one-byte values can grow to when decoded
+	nonStreamingReserve     = 20      // connections of a source that streaming calls must leave free
+	acceptBackoffMin        = 5 * time.Millisecond
+	acceptBackoffMax        = time.Second
+	closedLogRate           = 10 // log lines a second about connections that ended badly
+	closedLogBurst          = 50
+)
+
+// Config configures a Server. Handler is required; zero values of the rest mean the defaults.
+type Config struct {
+	Handler Handler
+	Logger  hclog.Logger // nil: no logging
+
+	// TLSConfig returns the configuration for the next incoming TLS connection. Nil, or a nil result: TLS is refused.
+	TLSConfig func() *tls.Config
+	// RequireTLS refuses every connection that is not TLS.
+	RequireTLS bool
+
+	// RaftAddr is the address that RaftLayer reports; nil: the address of the first listener.
+	RaftAddr net.Addr
+	// DialTLS is the configuration for RaftLayer's connections to addr; nil, or a nil result: plain.
+	DialTLS func(addr string) *tls.Config
+	// AuthorizeRaft decides whether a connection may speak Raft; nil: all may.
+	AuthorizeRaft func(c *Conn) error
+
+	// HandshakeTimeout is how long a connection may take to say what it is, a TLS handshake to finish, and a new
+	// stream to say what it is, each.
+	HandshakeTimeout time.Duration
+	// FrameTimeout is how long a request may take to arrive once its first bytes have, and a reply to leave.
+	FrameTimeout time.Duration
+
+	// MaxConnsPerIP bounds the connections of one source address; streaming calls may use all but 20 of them
+	// (at least one). Raft's connections don't count. Negative: no limit.
+	MaxConnsPerIP int
+	// MaxInFlight bounds the requests of one stream that are handled at the same time; further ones wait.
+	MaxInFlight int
+	// MaxStreams bounds the open streams of one session; further ones are closed at once.
+	MaxStreams int
+	// MaxRequestBytes bounds the body of one request.
+	MaxRequestBytes int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDefault(&c.FrameTimeout, DefaultFrameTimeout)
+	setDefault(&c.MaxConnsPerIP, DefaultMaxConnsPerIP)
+	setDefault(&c.MaxInFlight, DefaultMaxInFlight)
+	setDefault(&c.MaxStreams, DefaultMaxStreams)
+	setDefault(&c.MaxRequestBytes, DefaultMaxRequestBytes)
+	return c
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Server serves the RPC port.
+type Server struct {
+	cfg     Config
+	log     hclog.Logger
+	limits  structs.Limits
+	conns   *connLimiter
+	raft    *RaftLayer
+	workers workers
+	closed  closedLog
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu        sync.Mutex // guards the fields below
+	listeners map[net.Listener]struct{}
+	open      map[net.Conn]struct{}
+	shut      bool
+}
+
+// New returns a server that serves no listener yet.
+func New(cfg Config) *Server {
+	cfg = cfg.withDefaults()
+	s := &Server{
+		cfg:       cfg,
+		log:       cfg.Logger,
+		limits:    structs.Limits{MaxBytes: cfg.MaxRequestBytes, MaxValues: maxRequestValues},
+		conns:     newConnLimiter(cfg.MaxConnsPerIP),
+		listeners: make(map[net.Listener]struct{}),
+		open:      make(map[net.Conn]struct{}),
+	}
+	s.closed = closedLog{log: cfg.Logger, limit: rate.NewLimiter(closedLogRate, closedLogBurst)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.raft = newRaftLayer(cfg)
+	return s
+}
+
+// RaftLayer is where Raft gets its connections from.
+func (s *Server) RaftLayer() *RaftLayer { return s.raft }
+
+// Serve accepts connections from ln until Close, and then returns nil, or until ln fails for good. It closes ln. Several listeners may be
+// served at once.
+func (s *Server) Serve(ln net.Listener) error {
+	if !s.addListener(ln) {
+		ln.Close()
+		return nil
+	}
+	defer s.dropListener(ln)
+	s.raft.setDefaultAddr(ln.Addr())
+	backoff := time.Duration(0)
+	for {
+		raw, err := ln.Accept()
+		if err == nil {
+			backoff = 0
+			s.accept(raw)
+			continue
+		}
+		if s.ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+		}
+		backoff = min(max(2*backoff, acceptBackoffMin), acceptBackoffMax)
+		s.log.Error("accepting connections", "listener", ln.Addr(), "error", err, "retry_in", backoff)
+		select {
+		case <-time.After(backoff):
+		case <-s.ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (s *Server) addListener(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shut {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	s.wg.Add(1)
+	return true
+}
+
+func (s *Server) dropListener(ln net.Listener) {
+	ln.Close()
+	s.mu.Lock()
+	delete(s.listeners, ln)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// accept starts serving a connection unless its source has too many.
+func (s *Server) accept(raw net.Conn) {
+	lease, ok := s.conns.acquire(raw.RemoteAddr())
+	if !ok {
+		raw.Close()
+		s.closed.report(raw, errTooManyConns)
+		return
+	}
+	tuneTCP(raw)
+	s.mu.Lock()
+	if s.shut {
+		s.mu.Unlock()
+		lease.release()
+		raw.Close()
+		return
+	}
+	s.open[raw] = struct{}{}
+	s.wg.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.wg.Done()
+		defer lease.release()
+		handed, err := s.serveConn(raw, lease)
+		s.mu.Lock()
+		delete(s.open, raw)
+		s.mu.Unlock()
+		if !handed {
+			raw.Close()
+		}
+		if err != nil && s.ctx.Err() == nil {
+			s.closed.report(raw, err)
+		}
+	}()
+}
+
+// Close stops listening, ends every connection and every handler's context, and waits until all handlers have
+// returned. It closes RaftLayer too; connections that Raft already has are Raft's to close. It is idempotent.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	s.shut = true
+	s.cancel()
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	for c := range s.open {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.raft.Close()
+	s.wg.Wait()
+	s.workers.close()
+	return nil
+}

@@ -1,0 +1,122 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// AcceptStream sends the acknowledgement of a streaming call now, for a handler that may have nothing to write or
+// read for a while. stream is what Handler.ServeStream was given.
+func AcceptStream(stream net.Conn) error {
+	s, ok := stream.(*serverStream)
+	if !ok {
+		return fmt.Errorf("accept stream: %T is not a stream that this package handed out", stream)
+	}
+	return s.acknowledge("")
+}
+
+// serveStreaming reads a streaming call's header and lets the handler have the rest.
+func (s *Server) serveStreaming(ctx context.Context, c *Conn, conn net.Conn, r *Reader) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conn.SetReadDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
+	head, err := r.ReadValue("streaming header", headerLimits)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var h streamHeader
+	if err := structs.Decode(head, &h); err != nil {
+		return &FrameError{What: "streaming header", Err: err}
+	}
+	conn.SetReadDeadline(time.Time{})
+	stream := &serverStream{bufferedConn: bufferedConn{Conn: conn, early: r.buffered()}, ackTimeout: s.cfg.FrameTimeout}
+	defer conn.Close()
+	text := ""
+	if err := s.callStream(ctx, c, stream, h.Method); err != nil {
+		if text = err.Error(); text == "" {
+			text = "unspecified error"
+		}
+		s.log.Debug("streaming call ended", "method", h.Method, "peer", c.RemoteAddr(), "error", err)
+	}
+	// Does nothing if the handler has accepted. If it has not and the peer is gone, there is nobody to tell.
+	_ = stream.acknowledge(text)
+	return nil
+}
+
+func (s *Server) callStream(ctx context.Context, c *Conn, stream *serverStream, method string) (err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			s.log.Error("handler panicked", "method", method, "panic", x, "stack", string(debug.Stack()))
+			err = fmt.Errorf("internal error in %s", method)
+		}
+	}()
+	return s.cfg.Handler.ServeStream(ctx, c, stream, method)
+}
+
+// serverStream is a streaming call's connection; it accepts the call when it is first used.
+type serverStream struct {
+	bufferedConn
+	ackTimeout time.Duration
+
+	once   sync.Once
+	ackErr error
+}
+
+func (s *serverStream) acknowledge(text string) error {
+	s.once.Do(func() {
+		b, err := structs.EncodeBytes(&streamAck{Error: text})
+		if err == nil {
+			s.Conn.SetWriteDeadline(time.Now().Add(s.ackTimeout))
+			_, err = s.Conn.Write(b)
+			s.Conn.SetWriteDeadline(time.Time{})
+		}
+		s.ackErr = err
+	})
+	return s.ackErr
+}
+
+func (s *serverStream) Read(b []byte) (int, error) {
+	if err := s.acknowledge(""); err != nil {
+		return 0, err
+	}
+	return s.bufferedConn.Read(b)
+}
+
+func (s *serverStream) Write(b []byte) (int, error) {
+	if err := s.acknowledge(""); err != nil {
+		return 0, err
+	}
+	return s.Conn.Write(b)
+}
+
+// bufferedConn is a connection some of whose bytes have been read already.
+type bufferedConn struct {
+	net.Conn
+	early []byte
+}
+
+func (c *bufferedConn) Read(b []byte) (int, error) {
+	if len(c.early) > 0 {
+		n := copy(b, c.early)
+		c.early = c.early[n:]
+		return n, nil
+	}
+	return c.Conn.Read(b)
+}
+
+// isReset tells whether err is only a connection that has ended, by either side.
+func isReset(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
