@@ -7,7 +7,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -45,9 +44,9 @@ func (c *call) exchange(ctx context.Context, st *clientStream, limits structs.Li
 	if err := ctx.Err(); err != nil {
 		return !st.fresh, &TransportError{Op: opWrite, Err: context.Cause(ctx)}
 	}
-	deadline, timed := ctx.Deadline()
-	if timed {
-		st.SetDeadline(deadline)
+	if deadline, ok := ctx.Deadline(); ok || st.timed {
+		st.SetDeadline(deadline) // without a deadline: the zero time, which clears the last call's
+		st.timed = ok
 	}
 	stop := interruptOnDone(ctx, st)
 	reuse, err = c.roundTrip(st, limits, reply)
@@ -56,9 +55,6 @@ func (c *call) exchange(ctx context.Context, st *clientStream, limits structs.Li
 	}
 	if te, ok := err.(*TransportError); ok {
 		te.Err = withCause(ctx, te.Err)
-	}
-	if reuse && timed {
-		st.SetDeadline(time.Time{})
 	}
 	return reuse, err
 }
@@ -113,7 +109,7 @@ func CallStream(ctx context.Context, stream net.Conn, method string, args, reply
 	if err := c.encode(method, args); err != nil {
 		return err
 	}
-	st := &clientStream{Conn: stream, r: NewReader(stream, 0)}
+	st := &clientStream{Conn: stream, r: NewReader(stream, 0), timed: true}
 	reuse, err := c.exchange(ctx, st, structs.Limits{MaxBytes: DefaultMaxResponseBytes}, reply)
 	var te *TransportError
 	if !reuse && err == nil || errors.As(err, &te) && te.Sent {

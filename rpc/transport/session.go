@@ -29,6 +29,7 @@ type clientStream struct {
 	net.Conn
 	r     *Reader
 	fresh bool // its first byte has not been written
+	timed bool // it may carry the deadline of an earlier call
 }
 
 // take returns a stream for one call: an idle one, else a new one, whose first byte goes out with the request.

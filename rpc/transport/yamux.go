@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -53,40 +52,6 @@ func openStream(ctx context.Context, s *yamux.Session, first byte) (net.Conn, er
 		return nil, err
 	}
 	return stream, nil
-}
-
-const yamuxHeaderSize = 12
-
-// muxConn is what yamux runs on. yamux writes a data frame's header and its body one by one; muxConn holds the header
-// back until the body comes, which saves a system call (and a TLS record) a frame. yamux writes from one goroutine.
-type muxConn struct {
-	net.Conn
-	frame []byte
-	held  bool
-}
-
-func newMuxConn(c net.Conn) *muxConn { return &muxConn{Conn: c} }
-
-func (c *muxConn) Write(b []byte) (int, error) {
-	if c.held {
-		c.held = false
-		c.frame = append(c.frame, b...)
-		_, err := c.Conn.Write(c.frame)
-		if cap(c.frame) > keptBufferSize {
-			c.frame = nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		return len(b), nil
-	}
-	const typeData = 0
-	if len(b) == yamuxHeaderSize && b[1] == typeData && binary.BigEndian.Uint32(b[8:]) > 0 {
-		c.frame = append(c.frame[:0], b...)
-		c.held = true
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
 }
 
 // refusedWrite tells whether yamux refused a write before taking any of it over.

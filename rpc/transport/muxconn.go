@@ -1,0 +1,140 @@
+package transport
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// batchLimit is how much a session may have waiting to be written before its writers wait; one system call can
+	// take that much.
+	batchLimit = 256 << 10
+	// closeFlushTime is how long closing a session may wait for a peer that does not read.
+	closeFlushTime = time.Second
+
+	yamuxHeaderSize = 12
+	yamuxReadSize   = 4 << 10 // what yamux asks for in one read
+	busyReadSize    = 32 << 10
+)
+
+// muxConn is what yamux runs on. By itself yamux makes two writes a frame, the header's and the body's, and waits for
+// each. muxConn takes them at once and writes from a goroutine of its own whatever has come together meanwhile, so that
+// under load one system call (and one TLS record) carries the frames of many streams; with a single call in
+// flight it still carries header and body. Like a kernel's socket buffer, it reports a failed write with the next one.
+//
+// Reads are passed on, until one fills yamux's buffer: then the session is busy and reads go through a larger one.
+type muxConn struct {
+	net.Conn
+	early []byte // read from Conn and not yet by yamux; only the reading goroutine uses it
+	big   []byte
+	busy  bool
+
+	mu       sync.Mutex // guards the fields below
+	work     sync.Cond  // there is something to write, or closed
+	done     sync.Cond  // some was written, or it failed
+	pending  []byte
+	spare    []byte
+	writing  bool
+	bodyNext bool // the last write was the header of a frame with a body
+	closed   bool
+	err      error
+}
+
+func newMuxConn(c net.Conn) *muxConn {
+	m := &muxConn{Conn: c}
+	m.work.L, m.done.L = &m.mu, &m.mu
+	go m.writeLoop()
+	return m
+}
+
+func (m *muxConn) Read(p []byte) (int, error) {
+	if len(m.early) == 0 && m.busy {
+		if m.big == nil {
+			m.big = make([]byte, busyReadSize)
+		}
+		n, err := m.Conn.Read(m.big)
+		m.early = m.big[:n]
+		if n == 0 {
+			return 0, err
+		}
+	}
+	if len(m.early) > 0 {
+		n := copy(p, m.early)
+		m.early = m.early[n:]
+		return n, nil
+	}
+	n, err := m.Conn.Read(p)
+	m.busy = n >= yamuxReadSize
+	return n, err
+}
+
+func (m *muxConn) Write(b []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.pending) >= batchLimit && m.err == nil && !m.closed {
+		m.done.Wait()
+	}
+	if m.err != nil {
+		return 0, m.err
+	}
+	if m.closed {
+		return 0, net.ErrClosed
+	}
+	m.pending = append(m.pending, b...)
+	// Each write is a whole header or a whole body; a data frame's header is not worth sending before its body is there.
+	m.bodyNext = !m.bodyNext && hasBody(b)
+	if !m.writing && !m.bodyNext {
+		m.work.Signal()
+	}
+	return len(b), nil
+}
+
+// hasBody tells whether a frame with this header has a body, which is the next write.
+func hasBody(header []byte) bool {
+	const typeData = 0
+	return len(header) == yamuxHeaderSize && header[1] == typeData && binary.BigEndian.Uint32(header[8:]) > 0
+}
+
+func (m *muxConn) writeLoop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.err == nil {
+		for len(m.pending) == 0 {
+			if m.closed {
+				return
+			}
+			m.work.Wait()
+		}
+		out := m.pending
+		m.pending = m.spare[:0]
+		m.writing = true
+		m.mu.Unlock()
+		_, err := m.Conn.Write(out)
+		m.mu.Lock()
+		m.writing = false
+		m.err = err
+		m.spare = nil
+		if cap(out) <= keptBufferSize {
+			m.spare = out
+		}
+		m.done.Broadcast()
+	}
+}
+
+// Close writes what is pending, unless the peer does not take it for closeFlushTime, and closes the connection.
+func (m *muxConn) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.work.Signal()
+	m.done.Broadcast()
+	if (m.writing || len(m.pending) > 0) && m.err == nil {
+		m.Conn.SetWriteDeadline(time.Now().Add(closeFlushTime))
+		for (m.writing || len(m.pending) > 0) && m.err == nil {
+			m.done.Wait()
+		}
+	}
+	m.mu.Unlock()
+	return m.Conn.Close()
+}
