@@ -1,0 +1,115 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// Tables that have an entry in the index table, by their names in snapshots (wire.md §7.3). Append-only.
+const (
+	TableNodes           = "nodes"
+	TableNodePools       = "node_pools"
+	TableRootKeys        = "root_keys"
+	TableNamespaces      = "namespaces"
+	TableSchedulerConfig = "scheduler_config"
+)
+
+// Tables without an index entry of their own.
+const (
+	tableIndex           = "index"
+	tableClusterMetadata = "cluster_metadata"
+	tableAutopilotConfig = "autopilot_config"
+	tableKeyUses         = "key_uses"
+	tableOpaque          = "opaque"
+	tableNodesBySecret   = "node_secret"
+	tableNodesByKey      = "node_signing_key"
+	tableNodesByPool     = "node_pool_member"
+)
+
+const (
+	byID       = "id"
+	byIDPrefix = "id_prefix"
+)
+
+// keyIndex indexes rows of type T by a string. Written for the concrete type, since the library's own indexers
+// go through reflection at every write. Keys end in a zero byte, so that no key is a prefix of another.
+type keyIndex[T any] func(row T) string
+
+var (
+	_ memdb.SingleIndexer = keyIndex[*structs.Node](nil)
+	_ memdb.PrefixIndexer = keyIndex[*structs.Node](nil)
+)
+
+// FromObject returns the key of a row. A row without one is an error in memdb.
+func (key keyIndex[T]) FromObject(raw any) (bool, []byte, error) {
+	row, ok := raw.(T)
+	if !ok {
+		return false, nil, fmt.Errorf("row is a %T", raw)
+	}
+	k := key(row)
+	if k == "" {
+		return false, nil, nil
+	}
+	return true, append(append(make([]byte, 0, len(k)+1), k...), 0), nil
+}
+
+// FromArgs returns the key that an exact lookup seeks.
+func (key keyIndex[T]) FromArgs(args ...any) ([]byte, error) {
+	k, err := key.PrefixFromArgs(args...)
+	return append(k, 0), err
+}
+
+// PrefixFromArgs returns the start of the keys that a prefix lookup seeks.
+func (key keyIndex[T]) PrefixFromArgs(args ...any) ([]byte, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("%d keys given, want 1", len(args))
+	}
+	k, ok := args[0].(string)
+	if !ok {
+		return nil, fmt.Errorf("key is a %T, want a string", args[0])
+	}
+	return append(make([]byte, 0, len(k)+1), k...), nil
+}
+
+// singletonKey is the key of the only row of a table that has just one.
+const singletonKey = "1"
+
+func table[T any](name string, key func(T) string) *memdb.TableSchema {
+	return &memdb.TableSchema{
+		Name:    name,
+		Indexes: map[string]*memdb.IndexSchema{byID: {Name: byID, Unique: true, Indexer: keyIndex[T](key)}},
+	}
+}
+
+func singleton[T any](name string) *memdb.TableSchema {
+	return table(name, func(T) string { return singletonKey })
+}
+
+func linkTable(name string) *memdb.TableSchema {
+	return table(name, func(l *nodeLink) string { return l.key + "\x00" + l.nodeID })
+}
+
+func schema() *memdb.DBSchema {
+	s := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
+	for _, t := range []*memdb.TableSchema{
+		table(TableNodes, func(n *structs.Node) string { return n.ID }),
+		linkTable(tableNodesBySecret),
+		linkTable(tableNodesByKey),
+		linkTable(tableNodesByPool),
+		table(TableNodePools, func(p *structs.NodePool) string { return p.Name }),
+		table(TableRootKeys, func(k *structs.RootKey) string { return k.KeyID }),
+		table(TableNamespaces, func(n *structs.Namespace) string { return n.Name }),
+		table(tableKeyUses, func(u *structs.KeyUse) string { return u.KeyID + "\x00" + u.User }),
+		table(tableIndex, func(e *structs.IndexEntry) string { return e.Key }),
+		singleton[*structs.ClusterMetadata](tableClusterMetadata),
+		singleton[*structs.AutopilotConfig](tableAutopilotConfig),
+		singleton[*structs.SchedulerConfiguration](TableSchedulerConfig),
+		singleton[*opaqueSet](tableOpaque),
+	} {
+		s.Tables[t.Name] = t
+	}
+	return s
+}

@@ -1,0 +1,163 @@
+package state
+
+import (
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// firstIndex is the log index at which the built-in records of a new state count as written.
+const firstIndex = 1
+
+// Store is one server's copy of the data. It is safe for concurrent use: any number of readers, one writer at a
+// time.
+type Store struct {
+	view
+	nodes    atomic.Int64
+	abandon  chan struct{}
+	abandons sync.Once
+}
+
+// view holds the read methods that Store and Snapshot have in common.
+type view struct {
+	db *memdb.MemDB
+}
+
+// read starts a read of the committed state. It needs no end.
+func (v view) read() *memdb.Txn { return v.db.Txn(false) }
+
+// Snapshot is the state as it was at one moment. It is safe for concurrent use and never changes.
+type Snapshot struct {
+	view
+}
+
+// New returns a state as a cluster starts with: the built-in node pools and the default namespace.
+func New() *Store {
+	db, err := memdb.NewMemDB(schema())
+	if err != nil {
+		panic(fmt.Sprintf("state: schema: %v", err)) // the schema is constant
+	}
+	s := &Store{view: view{db: db}, abandon: make(chan struct{})}
+	t := s.WriteTxn()
+	defer t.Commit()
+	if err := t.writeBuiltins(); err != nil {
+		panic(fmt.Sprintf("state: built-in records: %v", err)) // they are constant too
+	}
+	return s
+}
+
+func (t *Txn) writeBuiltins() error {
+	for _, p := range structs.BuiltinNodePools() {
+		if err := t.insert(TableNodePools, p); err != nil {
+			return err
+		}
+	}
+	ns := &structs.Namespace{
+		Name: structs.DefaultNamespace, Description: "Default shared namespace",
+		CreateIndex: firstIndex, ModifyIndex: firstIndex,
+	}
+	if err := t.insert(TableNamespaces, ns); err != nil {
+		return err
+	}
+	return t.touch(firstIndex, TableNodePools, TableNamespaces)
+}
+
+// Abandon tells whoever waits for a change of this store that none will come, since another store has taken its
+// place. It may be called more than once.
+func (s *Store) Abandon() { s.abandons.Do(func() { close(s.abandon) }) }
+
+// AbandonCh is closed by Abandon.
+func (s *Store) AbandonCh() <-chan struct{} { return s.abandon }
+
+// Snapshot returns the committed state of this moment. It costs next to nothing; what it refers to stays in
+// memory as long as it does.
+func (s *Store) Snapshot() *Snapshot { return &Snapshot{view{db: s.db.Snapshot()}} }
+
+// NodeCount returns how many nodes there are, without counting them.
+func (s *Store) NodeCount() int { return int(s.nodes.Load()) }
+
+// Txn collects the writes of one or more commands. Nothing of it is visible before Commit. It is for one
+// goroutine; while it is open WriteTxn and Restore wait.
+type Txn struct {
+	store *Store
+	txn   *memdb.Txn
+	// base is what was committed when the transaction began and dirty the nodes that it has written since, nil
+	// where it has deleted one. Reading a table that the transaction has written would make memdb forget which
+	// parts of its tree are already copies, and copy them again for every command of a batch.
+	base  *memdb.Txn
+	dirty map[string]*structs.Node
+	added int // nodes
+}
+
+// WriteTxn starts a transaction, waiting for the one before it to end. Every transaction ends with Commit or
+// Abort.
+func (s *Store) WriteTxn() *Txn {
+	txn := s.db.Txn(true) // takes the writer's lock, so that base is what txn starts from
+	return &Txn{store: s, txn: txn, base: s.db.Txn(false), dirty: map[string]*structs.Node{}}
+}
+
+// Commit makes the writes visible and wakes who watches what they changed. After Commit or Abort it does nothing.
+func (t *Txn) Commit() {
+	t.txn.Commit()
+	t.store.nodes.Add(int64(t.added))
+	t.added = 0
+}
+
+// Abort drops the writes. After Commit or Abort it does nothing.
+func (t *Txn) Abort() {
+	t.txn.Abort()
+	t.added = 0
+}
+
+// insert puts a row in place of the one with its key. It fails only for a row that the schema does not fit.
+func (t *Txn) insert(table string, row any) error {
+	if err := t.txn.Insert(table, row); err != nil {
+		return fmt.Errorf("write table %s: %w", table, err)
+	}
+	return nil
+}
+
+// remove deletes a row that is there.
+func (t *Txn) remove(table string, row any) error {
+	if err := t.txn.Delete(table, row); err != nil {
+		return fmt.Errorf("delete from table %s: %w", table, err)
+	}
+	return nil
+}
+
+// get returns the row of the key, or nil.
+func get[T any](txn *memdb.Txn, ws memdb.WatchSet, table, key string) (*T, error) {
+	ch, raw, err := txn.FirstWatch(table, byID, key)
+	if err != nil {
+		return nil, fmt.Errorf("read table %s: %w", table, err)
+	}
+	ws.Add(ch)
+	row, _ := raw.(*T)
+	return row, nil
+}
+
+// list returns the rows whose keys start with prefix, ordered by key. The sequence may be ranged over more than
+// once and shows the same rows each time.
+func list[T any](txn *memdb.Txn, ws memdb.WatchSet, table, prefix string) (iter.Seq[*T], error) {
+	it, err := txn.Get(table, byIDPrefix, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("read table %s: %w", table, err)
+	}
+	ws.Add(it.WatchCh())
+	return func(yield func(*T) bool) {
+		rows, err := txn.Get(table, byIDPrefix, prefix)
+		if err != nil {
+			return // it was right a moment ago and nothing has changed
+		}
+		for raw := rows.Next(); raw != nil; raw = rows.Next() {
+			if !yield(raw.(*T)) {
+				return
+			}
+		}
+	}, nil
+}
