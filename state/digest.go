@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"math/bits"
 
 	"github.com/hashicorp/go-memdb"
@@ -31,43 +30,44 @@ func (s digestSum) bytes() (b [sha256.Size]byte) {
 	return b
 }
 
-// recordDigest is the digest of one record: of its type, its key and its canonical encoding.
-func recordDigest(typ uint8, key string, encoded []byte) (d [sha256.Size]byte) {
+// recordDigest is the digest of one record: of its type and its canonical encoding, which has its key in it.
+func recordDigest(typ structs.RecordType, encoded ...[]byte) (d [sha256.Size]byte) {
 	h := sha256.New()
-	head := binary.BigEndian.AppendUint64([]byte{typ}, uint64(len(key)))
-	_, _ = h.Write(append(head, key...)) // a hash can't fail
-	_, _ = h.Write(encoded)
+	_, _ = h.Write([]byte{byte(typ)}) // a hash can't fail
+	for _, e := range encoded {
+		_, _ = h.Write(e)
+	}
 	h.Sum(d[:0])
 	return d
 }
 
-// digester sums up records.
+// digester sums up tables. After an error it does nothing more.
 type digester struct {
 	txn *memdb.Txn
-	sum digestSum
-	buf []byte
 	enc *codec.Encoder
+	buf []byte
+	sum digestSum
+	err error
 }
 
-// digestTable adds all rows of a table.
-func digestTable[T any](d *digester, typ structs.RecordType, table string, key func(*T) string) error {
+func digestTable[T any](d *digester, typ structs.RecordType, table string) {
+	if d.err != nil {
+		return
+	}
 	rows, err := list[T](d.txn, nil, table, "")
 	if err != nil {
-		return err
+		d.err = err
+		return
 	}
-	return digestRows(d, typ, rows, key)
-}
-
-func digestRows[T any](d *digester, typ structs.RecordType, rows iter.Seq[*T], key func(*T) string) error {
 	for row := range rows {
 		d.buf = d.buf[:0]
 		d.enc.ResetBytes(&d.buf)
 		if err := d.enc.Encode(row); err != nil {
-			return fmt.Errorf("digest %s %q: %w", typ, key(row), err)
+			d.err = fmt.Errorf("digest a %s record: %w", typ, err)
+			return
 		}
-		d.sum.add(recordDigest(uint8(typ), key(row), d.buf))
+		d.sum.add(recordDigest(typ, d.buf))
 	}
-	return nil
 }
 
 // Digest returns a fingerprint of everything in the state: records, index entries and what is only kept. Equal
@@ -76,38 +76,17 @@ func digestRows[T any](d *digester, typ structs.RecordType, rows iter.Seq[*T], k
 func (v view) Digest() ([sha256.Size]byte, error) {
 	d := &digester{txn: v.read()}
 	d.enc = codec.NewEncoderBytes(&d.buf, structs.CanonicalHandle)
-	for _, add := range []func() error{
-		func() error {
-			return digestTable(d, structs.NodeRecord, TableNodes, func(n *structs.Node) string { return n.ID })
-		},
-		func() error {
-			return digestTable(d, structs.NodePoolRecord, TableNodePools, func(p *structs.NodePool) string { return p.Name })
-		},
-		func() error {
-			return digestTable(d, structs.RootKeyRecord, TableRootKeys, func(k *structs.RootKey) string { return k.KeyID })
-		},
-		func() error {
-			return digestTable(d, structs.NamespaceRecord, TableNamespaces, func(n *structs.Namespace) string { return n.Name })
-		},
-		func() error {
-			return digestTable(d, structs.IndexRecord, tableIndex, func(e *structs.IndexEntry) string { return e.Key })
-		},
-		func() error {
-			return digestTable(d, structs.KeyUseRecord, tableKeyUses, func(u *structs.KeyUse) string { return u.KeyID + "\x00" + u.User })
-		},
-		func() error {
-			return digestTable(d, structs.ClusterMetadataRecord, tableClusterMetadata, func(*structs.ClusterMetadata) string { return "" })
-		},
-		func() error {
-			return digestTable(d, structs.AutopilotConfigRecord, tableAutopilotConfig, func(*structs.AutopilotConfig) string { return "" })
-		},
-		func() error {
-			return digestTable(d, structs.SchedulerConfigRecord, TableSchedulerConfig, func(*structs.SchedulerConfiguration) string { return "" })
-		},
-	} {
-		if err := add(); err != nil {
-			return [sha256.Size]byte{}, err
-		}
+	digestTable[structs.Node](d, structs.NodeRecord, TableNodes)
+	digestTable[structs.NodePool](d, structs.NodePoolRecord, TableNodePools)
+	digestTable[structs.RootKey](d, structs.RootKeyRecord, TableRootKeys)
+	digestTable[structs.Namespace](d, structs.NamespaceRecord, TableNamespaces)
+	digestTable[structs.ClusterMetadata](d, structs.ClusterMetadataRecord, tableClusterMetadata)
+	digestTable[structs.AutopilotConfig](d, structs.AutopilotConfigRecord, tableAutopilotConfig)
+	digestTable[structs.SchedulerConfiguration](d, structs.SchedulerConfigRecord, TableSchedulerConfig)
+	digestTable[structs.KeyUse](d, structs.KeyUseRecord, tableKeyUses)
+	digestTable[structs.IndexEntry](d, structs.IndexRecord, tableIndex)
+	if d.err != nil {
+		return [sha256.Size]byte{}, d.err
 	}
 	opaque, err := get[opaqueSet](d.txn, nil, tableOpaque, singletonKey)
 	if err != nil {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -14,7 +15,7 @@ const (
 	variableRecord   structs.RecordType = 22
 )
 
-// opaqueSet is what a restore brought of types that are kept but not read. It never changes.
+// opaqueSet is what a restore brought of types that are kept but not read. It never changes once it is committed.
 type opaqueSet struct {
 	records  []structs.OpaqueRecord // by type, within a type in the order of the snapshot
 	keyUsers map[string]int         // records that need a root key, by the key's ID
@@ -47,12 +48,12 @@ func (o *opaqueSet) add(r structs.OpaqueRecord) error {
 // their order is kept.
 func (o *opaqueSet) seal() {
 	slices.SortStableFunc(o.records, func(a, b structs.OpaqueRecord) int { return cmp.Compare(a.Type, b.Type) })
-	position := 0
+	var position uint64
 	for i, r := range o.records {
 		if i > 0 && o.records[i-1].Type != r.Type {
 			position = 0
 		}
-		o.sum.add(recordDigest(uint8(r.Type), fmt.Sprintf("opaque-%d", position), r.Data))
+		o.sum.add(recordDigest(r.Type, binary.BigEndian.AppendUint64(nil, position), r.Data))
 		position++
 	}
 }

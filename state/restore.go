@@ -27,15 +27,9 @@ func (s *Store) Restore() *Restore {
 }
 
 // Commit makes everything that was loaded visible.
-func (r *Restore) Commit() error {
-	if len(r.opaque.records) > 0 {
-		r.opaque.seal()
-		if err := r.t.insert(tableOpaque, r.opaque); err != nil {
-			return err
-		}
-	}
+func (r *Restore) Commit() {
+	r.opaque.seal()
 	r.t.Commit()
-	return nil
 }
 
 // Abort drops everything that was loaded. After Commit it does nothing.
@@ -123,7 +117,14 @@ func (r *Restore) Namespace(n *structs.Namespace) error {
 }
 
 // Opaque keeps a record of a type that is not read here. Records that need a root key count as its users.
-func (r *Restore) Opaque(rec structs.OpaqueRecord) error { return r.opaque.add(rec) }
+func (r *Restore) Opaque(rec structs.OpaqueRecord) error {
+	if len(r.opaque.records) == 0 {
+		if err := r.t.insert(tableOpaque, r.opaque); err != nil {
+			return err
+		}
+	}
+	return r.opaque.add(rec)
+}
 
 // KeyUse loads a note of a skipped log entry that uses a root key.
 func (r *Restore) KeyUse(u structs.KeyUse) error { return r.t.NoteKeyUse(0, u) }
