@@ -1,0 +1,110 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rollcall-id/rollcall/rpc/transport"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// holdRetry is the pause between two looks for a leader, before jitter.
+const holdRetry = 100 * time.Millisecond
+
+// forward brings the call to where it may act. It reports true when another server has answered into reply;
+// false with a nil error means that this server is to act (wire.md §1.8).
+func (s *Server) forward(c *Call, req structs.RPCRequest, reply any) (bool, error) {
+	if c.method.Route == RouteLocal {
+		return false, nil
+	}
+	switch region := req.RequestRegion(); {
+	case region == "":
+		return false, structs.ErrMissingRegion
+	case region != s.cfg.Region:
+		return true, s.forwardRegion(c, region, req, reply)
+	}
+	if c.method.Route == RouteRegion || req.IsRead() && req.StaleAllowed() {
+		return false, nil
+	}
+	return s.forwardLeader(c, req, reply)
+}
+
+func (s *Server) forwardRegion(c *Call, region string, req structs.RPCRequest, reply any) error {
+	servers := s.deps.Cluster.RegionServers(region)
+	if len(servers) == 0 {
+		return fmt.Errorf("%w: %s", structs.ErrNoRegionPath, region)
+	}
+	addr := servers[rand.IntN(len(servers))]
+	return s.call(c, addr, req, reply)
+}
+
+// forwardLeader finds the leader, waiting for one up to the hold timeout.
+func (s *Server) forwardLeader(c *Call, req structs.RPCRequest, reply any) (bool, error) {
+	var deadline time.Time
+	for {
+		if s.deps.Leader.IsLeader() {
+			return false, nil
+		}
+		err := s.noLeader()
+		// A call that was forwarded once is not forwarded again: the first server looks for the new leader.
+		if addr := s.deps.Leader.LeaderAddr(); addr != "" && !s.deps.Leader.Leading() && !c.cameForwarded {
+			if err = s.call(c, addr, req, reply); err == nil || !retryable(err, req.IsRead()) {
+				return true, err
+			}
+		}
+		now := s.deps.Clock()
+		if deadline.IsZero() {
+			deadline = now.Add(s.cfg.HoldTimeout)
+		}
+		if c.cameForwarded && !s.deps.Leader.Leading() || now.After(deadline) {
+			return false, err
+		}
+		if werr := sleep(c.ctx, holdRetry/2+rand.N(holdRetry)); werr != nil {
+			return false, err
+		}
+	}
+}
+
+// call sends the request on, marked as forwarded, and puts the answer into reply.
+func (s *Server) call(c *Call, addr string, req structs.RPCRequest, reply any) error {
+	req.SetForwarded()
+	err := s.deps.Pool.Call(c.ctx, addr, c.method.Name, req, reply)
+	if err == nil {
+		return nil
+	}
+	if _, ok := transport.RemoteText(err); ok {
+		return structs.ErrorFromWire(err.Error())
+	}
+	return fmt.Errorf("forward %s to %s: %w", c.method.Name, addr, err)
+}
+
+// noLeader is why there is no one to serve the call now.
+func (s *Server) noLeader() error {
+	if s.deps.Leader.Leading() {
+		return structs.ErrNotReady
+	}
+	return structs.ErrNoLeader
+}
+
+// retryable reports whether the call can be made once more: it never reached a leader, or it changes nothing.
+func retryable(err error, read bool) bool {
+	if errors.Is(err, structs.ErrNoLeader) || errors.Is(err, structs.ErrNotReady) {
+		return true
+	}
+	var te *transport.TransportError
+	return errors.As(err, &te) && (read || transport.NeverSent(err))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

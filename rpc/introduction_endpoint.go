@@ -1,0 +1,47 @@
+package rpc
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+func (s *Server) registerIntroductionMethods() {
+	handle(s, Spec{Name: "ACL.CreateClientIntroductionToken"}, allowOperator[structs.ClientIntroductionRequest], s.createIntroduction)
+}
+
+// createIntroduction signs an identity by which a machine that is not registered yet may join a pool. Nothing
+// is stored.
+func (s *Server) createIntroduction(c *Call, req *structs.ClientIntroductionRequest, reply *structs.ClientIntroductionResponse) error {
+	if !s.deps.Cluster.CanMint() {
+		return structs.Coded(http.StatusBadRequest, "all servers must run version 1.11.0 or later to create introduction tokens")
+	}
+	if req.NodePool == "" {
+		req.NodePool = structs.NodePoolDefault
+	}
+	if err := structs.ValidateNodePoolName(req.NodePool); err != nil {
+		return structs.Coded(http.StatusBadRequest, "%w", err)
+	}
+	ttl := req.TTL
+	switch in := s.cfg.Introduction; {
+	case ttl < 0:
+		return structs.Coded(http.StatusBadRequest, "introduction TTL %s is negative", ttl)
+	case ttl == 0:
+		ttl = in.DefaultTTL
+	case ttl > in.MaxTTL:
+		ttl = in.MaxTTL
+	}
+	if err := s.deps.Leader.VerifyLease(c.ctx); err != nil {
+		return err
+	}
+	claims := structs.NewIntroductionClaims(s.cfg.Region, req.NodePool, req.NodeName, structs.Lifetime{
+		ID: s.deps.NewUUID(), Now: c.now, TTL: ttl, Issuer: s.cfg.Issuer,
+	})
+	token, _, err := s.deps.Keyring.Sign(claims)
+	if err != nil {
+		return fmt.Errorf("sign introduction identity: %w", err)
+	}
+	reply.JWT = token
+	return nil
+}

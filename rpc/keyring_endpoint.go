@@ -1,0 +1,123 @@
+package rpc
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+func (s *Server) registerKeyringMethods() {
+	handle(s, Spec{Name: "Keyring.List", Blocking: true}, allowRead[structs.GenericRequest], s.keyringList)
+	handle(s, Spec{Name: "Keyring.Rotate"}, allowOperator[structs.KeyringRotateRequest], s.keyringRotate)
+	handle(s, Spec{Name: "Keyring.Delete"}, allowOperator[structs.KeyringDeleteRequest], s.keyringDelete)
+	handle(s, Spec{Name: "Keyring.ListPublic", Blocking: true}, allowAnyone[structs.GenericRequest], s.keyringListPublic)
+	handle(s, Spec{Name: "Keyring.GetConfig", Route: RouteRegion}, allowAnyone[structs.GenericRequest], s.keyringGetConfig)
+}
+
+// readKeys watches the root keys.
+func (c *Call) readKeys(q *structs.QueryOptions, meta *structs.QueryMeta, each func(*structs.RootKey)) error {
+	return c.read(q, meta, func(ws memdb.WatchSet, st State) (uint64, error) {
+		keys, err := st.RootKeys(ws)
+		if err != nil {
+			return 0, fmt.Errorf("list root keys: %w", err)
+		}
+		each(nil)
+		for k := range keys {
+			each(k)
+		}
+		return tableIndex(st, "root_keys")
+	})
+}
+
+func (s *Server) keyringList(c *Call, req *structs.GenericRequest, reply *structs.KeyringListResponse) error {
+	return c.readKeys(&req.QueryOptions, &reply.QueryMeta, func(k *structs.RootKey) {
+		if k == nil {
+			reply.Keys = []*structs.RootKeyMeta{}
+			return
+		}
+		reply.Keys = append(reply.Keys, k.Meta())
+	})
+}
+
+// keyringListPublic lists the verification keys. They come from the keyring, which has unwrapped them; the
+// table is read for its index, so that callers can wait for changes.
+func (s *Server) keyringListPublic(c *Call, req *structs.GenericRequest, reply *structs.KeyringListPublicResponse) error {
+	err := c.readKeys(&req.QueryOptions, &reply.QueryMeta, func(*structs.RootKey) {})
+	reply.PublicKeys = s.deps.Keyring.Public()
+	reply.RotationThreshold = s.cfg.RotationThreshold
+	return err
+}
+
+func (s *Server) keyringGetConfig(c *Call, _ *structs.GenericRequest, reply *structs.KeyringGetConfigResponse) error {
+	c.setContact(&reply.QueryMeta)
+	if s.cfg.Issuer == "" {
+		return nil
+	}
+	reply.OIDCDiscovery = s.deps.Keyring.Discovery()
+	return nil
+}
+
+// keyringRotate makes a new key active, or publishes one ahead of its use.
+func (s *Server) keyringRotate(c *Call, req *structs.KeyringRotateRequest, reply *structs.KeyringRotateResponse) error {
+	if req.Algorithm != "" && req.Algorithm != structs.EncryptionAlgorithmAES256GCM {
+		return structs.Coded(http.StatusBadRequest, "root key algorithm %q is not supported; want %q", req.Algorithm, structs.EncryptionAlgorithmAES256GCM)
+	}
+	state := structs.KeyStateActive
+	if req.PublishTime != 0 {
+		if req.Full {
+			return structs.Coded(http.StatusBadRequest, "a full rotation can't be published ahead of time")
+		}
+		if req.PublishTime < c.now.UnixNano() {
+			return structs.Coded(http.StatusBadRequest, "publish time %s is in the past", time.Unix(0, req.PublishTime).UTC().Format(time.RFC3339))
+		}
+		state = structs.KeyStatePrepublished
+	}
+	if err := s.deps.Leader.VerifyLease(c.ctx); err != nil {
+		return err
+	}
+	key, err := s.deps.Keyring.NewRootKey(state, c.now, req.PublishTime)
+	if err != nil {
+		return fmt.Errorf("make root key: %w", err)
+	}
+	applied, err := s.deps.Raft.Apply(structs.RootKeyUpsertMsg, &structs.RootKeyUpsertRequest{WrappedRootKeys: key, Rekey: req.Full})
+	if err != nil {
+		return fmt.Errorf("store root key %s: %w", key.KeyID, err)
+	}
+	s.log.Info("root key made", "key_id", key.KeyID, "state", state)
+	meta := key.Meta()
+	meta.CreateIndex, meta.ModifyIndex = applied.Index, applied.Index
+	reply.Key, reply.Index = meta, applied.Index
+	return nil
+}
+
+// keyringDelete removes a key that nothing uses. Force lifts the check for what the key encrypts, never the one
+// for identities: a node that holds one could not show who it is any more.
+func (s *Server) keyringDelete(c *Call, req *structs.KeyringDeleteRequest, reply *structs.GenericResponse) error {
+	if req.KeyID == "" {
+		return structs.Coded(http.StatusBadRequest, "missing key ID")
+	}
+	if err := s.deps.Leader.VerifyLease(c.ctx); err != nil {
+		return err
+	}
+	key, err := c.state().RootKeyByID(nil, req.KeyID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look up root key %s: %w", req.KeyID, err)
+	case key == nil:
+		return structs.Coded(http.StatusNotFound, "%w", structs.ErrRootKeyNotFound)
+	case key.IsActive():
+		return structs.Coded(http.StatusBadRequest, "%w", structs.ErrRootKeyActive)
+	}
+	req.At = c.now.Unix()
+	applied, err := s.deps.Raft.Apply(structs.RootKeyDeleteMsg, req)
+	if err != nil {
+		return fmt.Errorf("delete root key %s: %w", req.KeyID, err)
+	}
+	s.log.Info("root key deleted", "key_id", req.KeyID, "force", req.Force)
+	reply.Index = applied.Index
+	return nil
+}

@@ -1,0 +1,134 @@
+package rpc
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-version"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// identity is a freshly signed one.
+type identity struct {
+	token string
+	keyID string
+	ttl   time.Duration
+}
+
+// mint signs an identity for the node. It is the only way to one, for registration and heartbeat alike: the TTL
+// is the pool's and never nothing, and this server must be the verified leader, so that the pool and the active
+// key are those of the whole cluster.
+func (s *Server) mint(c *Call, n *structs.Node) (*identity, error) {
+	if err := s.deps.Leader.VerifyLease(c.ctx); err != nil {
+		return nil, err
+	}
+	ttl, err := s.identityTTL(c, n.NodePool)
+	if err != nil {
+		return nil, err
+	}
+	claims := structs.NewNodeClaims(s.cfg.Region, n, structs.Lifetime{
+		ID: s.deps.NewUUID(), Now: c.now, TTL: ttl, Issuer: s.cfg.Issuer,
+	})
+	token, keyID, err := s.deps.Keyring.Sign(claims)
+	if err != nil {
+		return nil, err
+	}
+	s.deps.Metrics.IncrCounter([]string{"identity", "minted"}, 1)
+	return &identity{token: token, keyID: keyID, ttl: ttl}, nil
+}
+
+// identityTTL is the TTL of identities in the pool; the default one while the pool does not exist.
+func (s *Server) identityTTL(c *Call, pool string) (time.Duration, error) {
+	p, err := c.state().NodePoolByName(nil, pool)
+	if err != nil {
+		return 0, fmt.Errorf("look up node pool %s: %w", pool, err)
+	}
+	if p == nil || p.NodeIdentityTTL <= 0 {
+		return structs.DefaultNodeIdentityTTL, nil
+	}
+	return p.NodeIdentityTTL, nil
+}
+
+// mintsAtRegister is the first table of wire.md §3.3.
+func (s *Server) mintsAtRegister(c *Call, n *structs.Node) bool {
+	if !s.deps.Cluster.CanMint() {
+		return false
+	}
+	if c.caller.Expired() {
+		return true
+	}
+	if !s.versions.takesIdentity(n) {
+		return false
+	}
+	if c.caller.Kind != CallerNode || c.caller.BySecret {
+		return true
+	}
+	claims := c.caller.Claims.Node
+	if claims.Pool != n.NodePool || claims.Class != n.NodeClass || claims.Datacenter != n.Datacenter {
+		return true
+	}
+	return s.expiring(c, n.NodePool)
+}
+
+// mintsAtUpdateStatus is the second table of wire.md §3.3.
+func (s *Server) mintsAtUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest, n *structs.Node) bool {
+	if c.caller.Kind != CallerNode || !s.deps.Cluster.CanMint() || !s.versions.takesIdentity(n) {
+		return false
+	}
+	return c.caller.BySecret || req.ForceIdentityRenewal || s.expiring(c, n.NodePool)
+}
+
+// expiring reports whether the caller's identity is in the last third of the pool's present TTL.
+func (s *Server) expiring(c *Call, pool string) bool {
+	ttl, err := s.identityTTL(c, pool)
+	return err == nil && c.caller.Claims.IsExpiring(c.now, ttl)
+}
+
+// minIdentityVersion is the first version of a node's agent that takes identities.
+var minIdentityVersion = version.Must(version.NewVersion("1.11.0-beta.1"))
+
+// maxVersions bounds the cache: versions come from nodes, which may say anything.
+const maxVersions = 1024
+
+// versionCache remembers which versions take identities; a fleet reports few different ones.
+type versionCache struct {
+	mu    sync.RWMutex // guards takes
+	takes map[string]bool
+}
+
+// takesIdentity is the version gate: a compatible agent by its nomad.version, our own by rollcall.version,
+// every release of which takes identities.
+func (v *versionCache) takesIdentity(n *structs.Node) bool {
+	if own := n.Attributes[structs.AttrRollcallVersion]; own != "" {
+		return v.known("rollcall "+own, func() bool { _, err := version.NewVersion(own); return err == nil })
+	}
+	text := n.Attributes[structs.AttrNomadVersion]
+	return v.known(text, func() bool { return identityCapable(text) })
+}
+
+func (v *versionCache) known(text string, find func() bool) bool {
+	v.mu.RLock()
+	takes, known := v.takes[text]
+	v.mu.RUnlock()
+	if known {
+		return takes
+	}
+	takes = find()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.takes == nil || len(v.takes) >= maxVersions {
+		v.takes = make(map[string]bool)
+	}
+	v.takes[strings.Clone(text)] = takes
+	return takes
+}
+
+// identityCapable reports whether the version is at least the first capable one; a pre-release of that very
+// version counts.
+func identityCapable(text string) bool {
+	got, err := version.NewVersion(text)
+	return err == nil && (got.Core().Equal(minIdentityVersion.Core()) || got.GreaterThanOrEqual(minIdentityVersion))
+}

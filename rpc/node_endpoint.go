@@ -1,0 +1,297 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+func (s *Server) registerNodeMethods() {
+	handle(s, Spec{Name: "Node.Register", Auth: AuthMint, Track: func(req any) string {
+		return req.(*structs.NodeRegisterRequest).Node.ID
+	}}, authorizeRegister, s.nodeRegister)
+	handle(s, Spec{Name: "Node.UpdateStatus", Auth: AuthMint, Track: func(req any) string {
+		return req.(*structs.NodeUpdateStatusRequest).NodeID
+	}}, authorizeUpdateStatus, s.nodeUpdateStatus)
+}
+
+// authorizeRegister lets on who is not refused by its credential, and whoever shows one that has expired. A
+// node's credential registers that node and no other.
+func authorizeRegister(c *Call, req *structs.NodeRegisterRequest) error {
+	if err := req.Node.ValidateRegistration(); err != nil {
+		return structs.Coded(400, "%w", err)
+	}
+	if c.caller.Err != nil && !c.caller.Expired() {
+		return structs.ErrPermissionDenied
+	}
+	if c.caller.Kind == CallerNode {
+		return c.requireNode(req.Node.ID)
+	}
+	return nil
+}
+
+// authorizeUpdateStatus lets a node report on itself.
+func authorizeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest) error {
+	switch {
+	case c.caller.Err != nil:
+		return structs.ErrPermissionDenied
+	case c.caller.Kind == CallerServer:
+		return nil
+	}
+	return c.requireNode(req.NodeID)
+}
+
+// nodeRegister adds a node or updates what it says of itself, and gives it an identity when it needs one
+// (wire.md §2.2). A signature that can't be made is the end of the call; the node tries again.
+func (s *Server) nodeRegister(c *Call, req *structs.NodeRegisterRequest, reply *structs.NodeUpdateResponse) error {
+	n := req.Node
+	existing, err := c.state().NodeByID(nil, n.ID)
+	if err != nil {
+		return fmt.Errorf("look up node %s: %w", n.ID, err)
+	}
+	if err := s.admit(c, n, existing); err != nil {
+		return err
+	}
+	s.prepareRegistration(c, n, existing)
+	req.CreateNodePool = s.cfg.Region == s.cfg.AuthoritativeRegion
+
+	var minted *identity
+	if s.mintsAtRegister(c, n) {
+		if minted, err = s.mint(c, n); err != nil {
+			return fmt.Errorf("failed to sign node identity claims: %w", err)
+		}
+	}
+	applied, err := s.applyRegistration(req, minted, existing)
+	if minted != nil && errors.Is(err, structs.ErrRootKeyNotFound) {
+		// The key was collected between signing and applying; the next active key is as good.
+		if minted, err = s.mint(c, n); err != nil {
+			return fmt.Errorf("failed to sign node identity claims: %w", err)
+		}
+		applied, err = s.applyRegistration(req, minted, existing)
+	}
+	if err != nil {
+		return fmt.Errorf("register node %s: %w", n.ID, err)
+	}
+
+	if n.Status != structs.NodeStatusDown {
+		if reply.HeartbeatTTL, err = s.deps.Heartbeats.Reset(n.ID); err != nil {
+			return err
+		}
+	}
+	s.fillUpdateReply(c, reply, n.ID, minted)
+	reply.NodeModifyIndex, reply.Index = applied.Index, applied.Index
+	return nil
+}
+
+// admit decides whether the caller may register under the node's ID.
+func (s *Server) admit(c *Call, n, existing *structs.Node) error {
+	if existing != nil && len(existing.SecretHash) > 0 {
+		if !existing.SecretMatches(n.SecretID) {
+			return structs.ErrSecretMismatch
+		}
+		return nil
+	}
+	// A secret names one node: two that share one could not be told apart.
+	other, err := c.state().NodeBySecretHash(nil, structs.HashSecret(n.SecretID))
+	if err != nil {
+		return fmt.Errorf("look up node by secret: %w", err)
+	}
+	if other != nil && other.ID != n.ID {
+		return structs.Coded(400, "the secret ID of node %s belongs to another node; give every machine its own state directory", n.ID)
+	}
+	if existing != nil {
+		return nil
+	}
+	return s.introduce(c, n)
+}
+
+// introduce decides whether a node that was never seen may join (wire.md §3.5).
+func (s *Server) introduce(c *Call, n *structs.Node) error {
+	level := s.cfg.Introduction.Enforcement
+	if level == EnforceNone {
+		return nil
+	}
+	mismatch := false
+	if c.caller.Err == nil {
+		switch c.caller.Kind {
+		case CallerIntroduction:
+			in := c.caller.Claims.Introduction
+			pool := n.NodePool
+			if pool == "" {
+				pool = structs.NodePoolDefault
+			}
+			if in.Pool == pool && (in.Name == "" || in.Name == n.Name) {
+				return nil
+			}
+			mismatch = true
+		case CallerNode:
+			return nil // authorizeRegister has compared the IDs
+		}
+	}
+	s.deps.Metrics.IncrCounter([]string{"client", "introduction_violation_num"}, 1)
+	denied := c.caller.Err != nil || mismatch || level == EnforceStrict
+	s.log.Warn("node registers without a matching introduction", "node_id", n.ID, "node_pool", n.NodePool,
+		"enforcement", level, "denied", denied)
+	if denied {
+		return structs.ErrPermissionDenied
+	}
+	return nil
+}
+
+// prepareRegistration fills in what the node leaves open and what only this server may say.
+func (s *Server) prepareRegistration(c *Call, n, existing *structs.Node) {
+	if n.Status == "" {
+		n.Status = structs.NodeStatusInit
+	}
+	n.Canonicalize()
+	n.ComputeClass()
+	n.StatusUpdatedAt = c.now.Unix()
+	n.Events, n.LastDrain, n.DrainStrategy = nil, nil, nil
+	n.CreateIndex, n.ModifyIndex = 0, 0
+	n.IdentitySigningKeyID, n.IdentityTTL = "", 0
+	if existing != nil {
+		n.Status = existing.Status
+		n.IdentitySigningKeyID, n.IdentityTTL = existing.IdentitySigningKeyID, existing.IdentityTTL
+		n.SchedulingEligibility = existing.SchedulingEligibility
+	}
+}
+
+func (s *Server) applyRegistration(req *structs.NodeRegisterRequest, minted *identity, existing *structs.Node) (Applied, error) {
+	if minted != nil {
+		req.Node.IdentitySigningKeyID, req.Node.IdentityTTL = minted.keyID, minted.ttl
+		if existing != nil && existing.IdentitySigningKeyID == minted.keyID {
+			req.Node.IdentityTTL = max(minted.ttl, existing.IdentityTTL)
+		}
+	}
+	return s.deps.Raft.Apply(structs.NodeRegisterMsg, req)
+}
+
+// nodeUpdateStatus is the heartbeat (wire.md §2.4). A heartbeat that changes nothing costs a few look-ups and
+// writes nothing, also when a new identity is signed with the same key.
+func (s *Server) nodeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest, reply *structs.NodeUpdateResponse) error {
+	if req.NodeID == "" {
+		return structs.Coded(400, "missing node ID for client status update")
+	}
+	if !structs.ValidNodeStatus(req.Status) {
+		return structs.Coded(400, "invalid status for node: %q", req.Status)
+	}
+	n, err := c.state().NodeByID(nil, req.NodeID)
+	if err != nil {
+		return fmt.Errorf("look up node %s: %w", req.NodeID, err)
+	}
+	if n == nil {
+		return structs.ErrNodeNotFound
+	}
+	req.UpdatedAt = c.now.Unix()
+	req.IdentitySigningKeyID, req.IdentityTTL = "", 0
+
+	minted, err := s.renew(c, req, n)
+	if err != nil {
+		return err
+	}
+	if err := s.adjustStatus(c, req, n); err != nil {
+		return err
+	}
+	if minted != nil {
+		req.IdentitySigningKeyID, req.IdentityTTL = minted.keyID, minted.ttl
+	}
+	if changesNode(req, n) {
+		if req.NodeEvent == nil && n.Status == structs.NodeStatusDown && req.Status != structs.NodeStatusDown {
+			req.NodeEvent = structs.NewNodeEvent(structs.NodeEventSubsystemCluster, structs.NodeHeartbeatBackEvent, c.now)
+		}
+		req.ForceIdentityRenewal = false
+		applied, err := s.deps.Raft.Apply(structs.NodeUpdateStatusMsg, req)
+		if err != nil {
+			return fmt.Errorf("update status of node %s: %w", req.NodeID, err)
+		}
+		reply.NodeModifyIndex, reply.Index = applied.Index, applied.Index
+	}
+	if req.Status != structs.NodeStatusDown {
+		if reply.HeartbeatTTL, err = s.deps.Heartbeats.Reset(req.NodeID); err != nil {
+			return err
+		}
+	}
+	s.fillUpdateReply(c, reply, req.NodeID, minted)
+	return nil
+}
+
+// tokenGrace is how long an identity must still be good for a heartbeat to succeed though its renewal failed.
+const tokenGrace = 10 * time.Minute
+
+// renew mints a new identity for a heartbeating node if it is time. A failure is the caller's only if its
+// identity ends soon; otherwise a later heartbeat tries again.
+func (s *Server) renew(c *Call, req *structs.NodeUpdateStatusRequest, n *structs.Node) (*identity, error) {
+	if !s.mintsAtUpdateStatus(c, req, n) {
+		return nil, nil
+	}
+	minted, err := s.mint(c, n)
+	if err == nil {
+		return minted, nil
+	}
+	if c.caller.Claims.ExpiresWithin(c.now, tokenGrace) {
+		return nil, fmt.Errorf("failed to sign node identity claims: %w", err)
+	}
+	s.log.Warn("node identity not renewed, will try at its next heartbeat", "node_id", n.ID, "error", err)
+	return nil, nil
+}
+
+// adjustStatus turns the status a node asks for into the one it gets.
+func (s *Server) adjustStatus(c *Call, req *structs.NodeUpdateStatusRequest, n *structs.Node) error {
+	if req.Status != structs.NodeStatusReady {
+		return nil
+	}
+	switch n.Status {
+	case structs.NodeStatusDisconnected:
+		req.Status = structs.NodeStatusInit
+	case structs.NodeStatusInit:
+		pool, err := c.state().NodePoolByName(nil, n.NodePool)
+		if err != nil {
+			return fmt.Errorf("look up node pool %s: %w", n.NodePool, err)
+		}
+		if pool != nil {
+			return nil
+		}
+		req.Status = structs.NodeStatusInit
+		if !hasEvent(n, structs.NodeWaitingForPoolEvent) {
+			e := structs.NewNodeEvent(structs.NodeEventSubsystemCluster, structs.NodeWaitingForPoolEvent, c.now)
+			e.Details = map[string]string{"node_pool": n.NodePool}
+			req.NodeEvent = e
+		}
+	}
+	return nil
+}
+
+func hasEvent(n *structs.Node, message string) bool {
+	for _, e := range n.Events {
+		if e.Message == message {
+			return true
+		}
+	}
+	return false
+}
+
+// changesNode reports whether the update has to go through Raft.
+func changesNode(req *structs.NodeUpdateStatusRequest, n *structs.Node) bool {
+	if req.Status != n.Status || req.NodeEvent != nil {
+		return true
+	}
+	return req.IdentitySigningKeyID != "" &&
+		(req.IdentitySigningKeyID != n.IdentitySigningKeyID || req.IdentityTTL > n.IdentityTTL)
+}
+
+// fillUpdateReply says what an agent needs to keep in touch.
+func (s *Server) fillUpdateReply(c *Call, reply *structs.NodeUpdateResponse, nodeID string, minted *identity) {
+	st := c.state()
+	reply.Servers = s.deps.Cluster.Servers()
+	reply.LeaderRPCAddr = s.deps.Leader.LeaderAddr()
+	reply.NumNodes = int32(min(st.NodeCount(), 1<<31-1))
+	if n, err := st.NodeByID(nil, nodeID); err == nil && n != nil {
+		reply.SchedulingEligibility = n.SchedulingEligibility
+	}
+	if minted != nil {
+		reply.SignedIdentity = &minted.token
+	}
+	reply.KnownLeader = true
+}

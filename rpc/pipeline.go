@@ -1,0 +1,220 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rollcall-id/rollcall/rpc/transport"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// Route says where a method may act.
+type Route int
+
+const (
+	// RouteLeader: on the leader of the request's region; reads that allow it on any server of the region.
+	RouteLeader Route = iota
+	// RouteRegion: on any server of the request's region.
+	RouteRegion
+	// RouteLocal: where it arrives.
+	RouteLocal
+)
+
+// Spec is what the pipeline has to know of a method before it runs.
+type Spec struct {
+	Name  string // "Service.Method"
+	Auth  Auth
+	Route Route
+	// Track makes the caller's connection known as the node's once the call succeeded.
+	Track func(req any) (nodeID string)
+	// Blocking tells the limiter that the call may wait for a change.
+	Blocking bool
+	// MaxBytes bounds the encoded request; 0 means DefaultMaxBytes.
+	MaxBytes int
+}
+
+// DefaultMaxBytes bounds an encoded request whose Spec says nothing.
+const DefaultMaxBytes = 1 << 20
+
+// Call is one request on its way through the pipeline. It is used by one goroutine.
+type Call struct {
+	ctx    context.Context
+	srv    *Server
+	conn   *transport.Conn // nil when the call was made in this process
+	method *method
+	now    time.Time
+	token  string
+
+	cameForwarded bool    // another server sent it on to us
+	caller        *Caller // set by authenticate
+}
+
+// Context ends when the caller goes away or the server stops.
+func (c *Call) Context() context.Context { return c.ctx }
+
+// Now is the time at which the call is judged; one for the whole call.
+func (c *Call) Now() time.Time { return c.now }
+
+// method is one row of the table.
+type method struct {
+	Spec
+	newRequest func() structs.RPCRequest
+	newReply   func() any
+	authorize  func(c *Call, req any) error
+	act        func(c *Call, req, reply any) error
+}
+
+// request constrains PReq to be a *Req that the pipeline understands.
+type request[Req any] interface {
+	*Req
+	structs.RPCRequest
+}
+
+// handle adds a method to the table. authorize must not be nil: allowAnyone says that anyone may.
+func handle[Req, Reply any, PReq request[Req]](
+	s *Server, spec Spec, authorize func(*Call, *Req) error, act func(*Call, *Req, *Reply) error,
+) {
+	if spec.MaxBytes == 0 {
+		spec.MaxBytes = DefaultMaxBytes
+	}
+	if authorize == nil || act == nil || s.methods[spec.Name] != nil {
+		panic("rpc: method " + spec.Name + " is registered twice or without authorization")
+	}
+	service, _, _ := strings.Cut(spec.Name, ".")
+	s.services[service] = true
+	s.methods[spec.Name] = &method{
+		Spec:       spec,
+		newRequest: func() structs.RPCRequest { return PReq(new(Req)) },
+		newReply:   func() any { return new(Reply) },
+		authorize:  func(c *Call, req any) error { return authorize(c, req.(*Req)) },
+		act:        func(c *Call, req, reply any) error { return act(c, req.(*Req), reply.(*Reply)) },
+	}
+}
+
+// Server holds the method table and runs the pipeline. It is safe for concurrent use.
+type Server struct {
+	cfg      Config
+	deps     Deps
+	log      hclog.Logger
+	methods  map[string]*method
+	services map[string]bool
+	limits   *limiter
+	versions versionCache
+}
+
+// New returns a server with all endpoints registered.
+func New(cfg Config, deps Deps) *Server {
+	if cfg.AuthoritativeRegion == "" {
+		cfg.AuthoritativeRegion = cfg.Region
+	}
+	s := &Server{
+		cfg: cfg, deps: deps, log: deps.Logger.Named("rpc"),
+		methods: make(map[string]*method), services: make(map[string]bool),
+		limits: newLimiter(cfg.MaxInFlight, cfg.MaxBlocking),
+	}
+	s.registerMethods()
+	return s
+}
+
+// ServeRPC runs a request that came over a connection.
+func (s *Server) ServeRPC(ctx context.Context, conn *transport.Conn, name string, body []byte) (any, error) {
+	m, err := s.lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > m.MaxBytes {
+		return nil, structs.Coded(413, "%s: request of %d bytes is larger than %d", name, len(body), m.MaxBytes)
+	}
+	req := m.newRequest()
+	if err := structs.Decode(body, req); err != nil {
+		return nil, structs.Coded(400, "%s: decode request: %w", name, err)
+	}
+	return s.run(ctx, conn, m, req)
+}
+
+// ServeStream refuses: no streaming method is offered yet.
+func (s *Server) ServeStream(_ context.Context, _ *transport.Conn, _ net.Conn, name string) error {
+	return fmt.Errorf("Unknown rpc method: %q", name) //nolint:staticcheck // the wire's spelling
+}
+
+// RPC runs a request made in this process, through the same pipeline. args and reply must be pointers to the
+// method's types; args is not changed.
+func (s *Server) RPC(ctx context.Context, name string, args, reply any) error {
+	m, err := s.lookup(name)
+	if err != nil {
+		return err
+	}
+	req := m.newRequest()
+	src, dst := reflect.ValueOf(args), reflect.ValueOf(req)
+	if src.Type() != dst.Type() {
+		return fmt.Errorf("%s: argument is a %T, want a %T", name, args, req)
+	}
+	dst.Elem().Set(src.Elem())
+	out, err := s.run(ctx, nil, m, req)
+	if err != nil {
+		return err
+	}
+	from, to := reflect.ValueOf(out), reflect.ValueOf(reply)
+	if from.Type() != to.Type() {
+		return fmt.Errorf("%s: reply is a %T, want a %T", name, reply, out)
+	}
+	to.Elem().Set(from.Elem())
+	return nil
+}
+
+func (s *Server) lookup(name string) (*method, error) {
+	if m, ok := s.methods[name]; ok {
+		return m, nil
+	}
+	if service, _, _ := strings.Cut(name, "."); s.services[service] {
+		return nil, transport.ErrUnknownMethod(name)
+	}
+	return nil, transport.ErrUnknownService(name)
+}
+
+// run is the pipeline.
+func (s *Server) run(ctx context.Context, conn *transport.Conn, m *method, req structs.RPCRequest) (any, error) {
+	c := &Call{ctx: ctx, srv: s, conn: conn, method: m, now: s.deps.Clock(), token: req.Token(), cameForwarded: req.IsForwarded()}
+	reply := m.newReply()
+	forwarded, err := s.forward(c, req, reply)
+	if !forwarded && err == nil {
+		err = s.serve(c, req, reply)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Track != nil && conn != nil && !c.cameForwarded {
+		s.deps.Sessions.Track(m.Track(req), conn)
+	}
+	return reply, nil
+}
+
+// serve runs the steps that happen where the call is answered.
+func (s *Server) serve(c *Call, req structs.RPCRequest, reply any) error {
+	// The token has served its purpose once the caller is known; nothing after this may store or log it.
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	req.SetToken("")
+	if err := c.method.authorize(c, req); err != nil {
+		return err
+	}
+	release, err := s.limits.acquire(c.method.Blocking && c.mayBlock(req))
+	if err != nil {
+		return err
+	}
+	defer release()
+	return c.method.act(c, req, reply)
+}
+
+// mayBlock reports whether the request asks to wait for a change.
+func (c *Call) mayBlock(req any) bool {
+	q, ok := req.(interface{ Query() *structs.QueryOptions })
+	return ok && q.Query().MinQueryIndex > 0
+}

@@ -1,0 +1,25 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// gcNow is the threshold of a collection that an operator asks for: everything that is down goes.
+const gcNow = time.Millisecond
+
+func (s *Server) registerSystemMethods() {
+	handle(s, Spec{Name: "System.GarbageCollect"}, allowOperator[structs.GenericRequest], s.garbageCollect)
+}
+
+// garbageCollect collects at once what the periodic collection would take in time. It changes state though its
+// request is a read's.
+func (s *Server) garbageCollect(c *Call, _ *structs.GenericRequest, _ *structs.GenericResponse) error {
+	if err := s.deps.Leader.VerifyLease(c.ctx); err != nil {
+		return err
+	}
+	// The caller may go away; what was started is finished.
+	return s.deps.Operator.CollectGarbage(context.WithoutCancel(c.ctx), gcNow)
+}
