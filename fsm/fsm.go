@@ -1,0 +1,145 @@
+package fsm
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/rollcall-id/rollcall/state"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// Config is what an FSM is made with. The zero value is complete.
+type Config struct {
+	Logger hclog.Logger // nil logs nothing
+
+	// OnFatal is called once, on Raft's goroutine, when the log holds an entry that this version can't apply. It
+	// has to make the server stop and must not wait for Raft. The error is a *LogError.
+	OnFatal func(error)
+
+	// OnRestore is called after each restore, on Raft's goroutine, when State already returns the new state:
+	// whatever was derived from the old one has to be made anew. It must not wait for Raft.
+	OnRestore func(RestoreReport)
+}
+
+// FSM applies the Raft log. Apply, ApplyBatch, Snapshot and Restore are for one goroutine, as Raft calls them;
+// everything else is safe for concurrent use.
+type FSM struct {
+	logger    hclog.Logger
+	onFatal   func(error)
+	onRestore func(RestoreReport)
+
+	store    atomic.Pointer[state.Store]
+	fatal    atomic.Pointer[LogError]
+	restored atomic.Pointer[RestoreReport]
+	skipped  [numTypes]atomic.Uint64
+}
+
+var (
+	_ raft.FSM         = (*FSM)(nil)
+	_ raft.BatchingFSM = (*FSM)(nil)
+)
+
+// New returns an FSM over the state that a new cluster starts with.
+func New(cfg Config) *FSM {
+	f := &FSM{logger: cfg.Logger, onFatal: cfg.OnFatal, onRestore: cfg.OnRestore}
+	if f.logger == nil {
+		f.logger = hclog.NewNullLogger()
+	}
+	f.store.Store(state.New())
+	return f
+}
+
+// State returns the current state. A restore replaces it: take it anew for every request, and once its AbandonCh
+// is closed.
+func (f *FSM) State() *state.Store { return f.store.Load() }
+
+// Err returns why the FSM applies nothing any more, a *LogError, or nil.
+func (f *FSM) Err() error {
+	if e := f.fatal.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// Apply applies one entry and returns its result, see ApplyBatch.
+func (f *FSM) Apply(entry *raft.Log) any { return f.ApplyBatch([]*raft.Log{entry})[0] }
+
+// ApplyBatch applies entries in one transaction and returns their results in the same places: nil, an error, or
+// what the command answers (see dispatch.go). Entries that are no commands get nil.
+func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
+	results := make([]any, len(entries))
+	if err := f.Err(); err != nil {
+		return fill(results, err)
+	}
+	txn := f.State().WriteTxn()
+	defer txn.Abort() // does nothing after Commit
+	for i, entry := range entries {
+		if entry.Type != raft.LogCommand {
+			continue
+		}
+		result, err := f.applyCommand(txn, entry)
+		if err != nil {
+			txn.Commit() // what came before the entry is valid, and its results are about to be given out
+			f.stop(err)
+			fill(results[i:], err)
+			return results
+		}
+		results[i] = result
+	}
+	txn.Commit()
+	return results
+}
+
+// applyCommand returns a command's result, or an error if nobody can tell what the entry means.
+func (f *FSM) applyCommand(txn *state.Txn, entry *raft.Log) (any, *LogError) {
+	if len(entry.Data) == 0 {
+		return nil, &LogError{Index: entry.Index, Err: ErrDamagedEntry}
+	}
+	t := structs.MessageType(entry.Data[0])
+	ignorable := t&structs.IgnoreUnknownFlag != 0
+	t &^= structs.IgnoreUnknownFlag
+	cmd := commands[t]
+	if cmd.apply == nil {
+		if !t.Known() && !ignorable {
+			return nil, &LogError{Index: entry.Index, Type: t, Err: ErrUnknownEntry}
+		}
+		f.skip(t, entry.Index)
+		return nil, nil
+	}
+	result, err := cmd.apply(txn, entry.Index, entry.Data[1:])
+	if err != nil {
+		return nil, &LogError{Index: entry.Index, Type: t, Err: fmt.Errorf("%w: %w", ErrDamagedEntry, err)}
+	}
+	if cmd.partial {
+		f.skip(t, entry.Index)
+	}
+	return result, nil
+}
+
+func fill(results []any, err error) []any {
+	for i := range results {
+		results[i] = err
+	}
+	return results
+}
+
+// stop makes err the answer to everything from now on.
+func (f *FSM) stop(err *LogError) {
+	f.fatal.Store(err)
+	if f.onFatal != nil {
+		f.onFatal(err)
+		return
+	}
+	f.logger.Error("the Raft log can't be applied any further", "error", err)
+}
+
+// Snapshot returns the state of this moment, to be persisted while applying goes on.
+func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
+	if err := f.Err(); err != nil {
+		return nil, fmt.Errorf("take a snapshot: %w", err) // it would claim entries that were not applied
+	}
+	return &persister{state: f.State().Snapshot(), logger: f.logger}, nil
+}
