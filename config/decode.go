@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"reflect"
 	"slices"
@@ -213,7 +214,11 @@ func assignMap(p *map[string]string, n *node) string {
 		case kindString:
 			(*p)[m.name] = m.value.str
 		case kindNumber:
-			(*p)[m.name] = m.value.num.Text('g', -1)
+			text, ok := numberText(m.value)
+			if !ok {
+				return fmt.Sprintf("%q is a number too large", clip(m.name))
+			}
+			(*p)[m.name] = text
 		case kindBool:
 			(*p)[m.name] = strconv.FormatBool(m.value.flag)
 		default:
@@ -229,6 +234,16 @@ func wholeNumber(n *node) (int, bool) {
 	}
 	i, accuracy := n.num.Int64()
 	return int(i), accuracy == big.Exact
+}
+
+// numberText writes a number as text. It goes through the machine's own types: writing out an arbitrary exponent takes
+// quadratic time.
+func numberText(n *node) (string, bool) {
+	if i, ok := wholeNumber(n); ok {
+		return strconv.Itoa(i), true
+	}
+	x, _ := n.num.Float64()
+	return strconv.FormatFloat(x, 'g', -1, 64), !math.IsInf(x, 0)
 }
 
 // appendNew returns a new slice of list and those items it does not hold yet, in order.

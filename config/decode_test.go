@@ -108,6 +108,8 @@ func TestShapeErrorsNameFileAndLine(t *testing.T) {
 			want: []string{"a.hcl:2: client.meta: must be a block of names and strings, got a string"}},
 		{name: "meta values are scalars", src: "client {\n  meta {\n    a = []\n  }\n}",
 			want: []string{`a.hcl:2: client.meta: "a" must be a string, got a list`}},
+		{name: "a number beyond measure is refused at once", src: "client {\n  meta = { a = 1e9999999 }\n}",
+			want: []string{`a.hcl:2: client.meta: "a" is a number too large`}},
 		{name: "a name twice in a JSON map is refused", file: "a.json", src: `{"client": {"meta": {"a": "1", "a": "2"}}}`,
 			want: []string{`a.json:1: client.meta: "a" is given twice`}},
 		{name: "null is no value", file: "a.json", src: `{"region": null}`,
@@ -125,6 +127,14 @@ func TestShapeErrorsNameFileAndLine(t *testing.T) {
 			want: []string{"a.hcl:4: server.server_join.retry_join: given twice in this file, first at a.hcl:2"}},
 		{name: "a keyring needs a provider", src: "keyring {\n  active = true\n}",
 			want: []string{`a.hcl:2: keyring: must be a block with a provider, as in keyring "aead" {}`}},
+		{name: "a keyring is an object in JSON", file: "a.json", src: `{"keyring": "aead"}`,
+			want: []string{`a.json:1: keyring: must be a block with a provider, as in keyring "aead" {}`}},
+		{name: "a keyring option twice in JSON is refused", file: "a.json", src: `{"keyring": {"aead": {"name": "a", "name": "b"}}}`,
+			want: []string{"a.json:1: keyring.aead.name: given twice in this block"}},
+		{name: "a key that is no literal is refused", src: "client {\n  meta = { [] = 1 }\n}",
+			want: []string{"a.hcl:2: a key must be a name or a quoted string"}},
+		{name: "a very long name is cut", src: strings.Repeat("x", 70) + " = 1",
+			want: []string{`a.hcl:1: unknown setting or block "` + strings.Repeat("x", 64) + `..." in the top level`}},
 		{name: "a keyring's active is a boolean", src: "keyring \"aead\" {\n  active = \"true\"\n}",
 			want: []string{"a.hcl:2: keyring.aead.active: must be true or false without quotes, got a string"}},
 		{name: "keyring options are strings", src: "keyring \"awskms\" {\n  region = 1\n}",
@@ -361,6 +371,29 @@ func TestOverrideWorksOnAConfigurationWithoutFiles(t *testing.T) {
 	}
 }
 
+func TestMetaValuesBecomeText(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, DefaultConfig(), "a.hcl", `client {
+  meta {
+    a = "x"
+    b = 12
+    c = -1.5
+    d = true
+    e = 1e30
+    f = <<EOT
+two
+lines
+EOT
+    g = ""
+    h = "$${literal}"
+  }
+}`)
+	want := map[string]string{"a": "x", "b": "12", "c": "-1.5", "d": "true", "e": "1e+30", "f": "two\nlines\n", "g": "", "h": "${literal}"}
+	if diff := cmp.Diff(want, c.Client.Meta); diff != "" {
+		t.Errorf("meta differs (-want +got):\n%s", diff)
+	}
+}
+
 func TestNearestFindsTypingMistakesOnly(t *testing.T) {
 	t.Parallel()
 	names := []string{"region", "server", "datacenter", "rpc"}
@@ -384,6 +417,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("a = [[[[\nb \"c\" {\n x = <<E\n text\nE\n}"))
 	f.Add([]byte(`{"keyring": [{"aead": [{}, {"active": 1e999999999}]}], "ports": {"http": -1e400}}`))
+	f.Add([]byte(`{"client": {"meta": {"a": 1e99999999, "b": -1.5, "c": true}}}`))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		for _, name := range []string{"f.hcl", "f.json"} {
 			c, err := Parse(DefaultConfig(), name, src)
