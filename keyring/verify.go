@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -72,7 +73,16 @@ func (k *Keyring) VerifyWait(ctx context.Context, token string, now time.Time) (
 	}
 }
 
-func digest(token string) tokenDigest { return sha256.Sum256([]byte(token)) }
+// scratch holds buffers for digest, which would otherwise copy each token to new memory.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+func digest(token string) tokenDigest {
+	buf := scratch.Get().(*[]byte)
+	*buf = append((*buf)[:0], token...)
+	d := tokenDigest(sha256.Sum256(*buf))
+	scratch.Put(buf)
+	return d
+}
 
 // parser decodes and checks signatures. Content and times are checked by checkContent and checkTimes, which
 // remembered tokens go through too.
@@ -98,10 +108,13 @@ func (k *Keyring) verifyFull(token string) (verified, error) {
 	}
 	var payload payload
 	if _, err := parser.ParseWithClaims(token, &payload, func(*jwt.Token) (any, error) { return signer.pub, nil }); err != nil {
-		if errors.Is(err, jwt.ErrTokenSignatureInvalid) {
+		switch {
+		case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 			return verified{}, invalid("invalid signature: %w", err)
+		case errors.Is(err, structs.ErrUnknownClaims):
+			return verified{}, invalid("%w", structs.ErrUnknownClaims)
 		}
-		return verified{}, invalid("%w", err)
+		return verified{}, invalid("its payload or signature does not decode") // the decoder's words can be very long
 	}
 	c := &payload.IdentityClaims
 	if err := k.checkContent(c); err != nil {
