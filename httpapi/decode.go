@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// maxBody bounds a request body in bytes; the largest real one, a node pool with much metadata, has a few kilobytes.
+const maxBody = 1 << 20
+
+// body reads the request's body within the limits of size and time.
+func (c *call) body() ([]byte, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, badRequest("Request body is larger than %d bytes", maxBody)
+		}
+		return nil, badRequest("Request body could not be read")
+	}
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) // what follows may wait for minutes
+	return b, nil
+}
+
+// decode reads the request's body into the pointer out.
+func (c *call) decode(out any) error {
+	b, err := c.body()
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(b)) == 0 {
+		return badRequest("Request body is empty; want a JSON object")
+	}
+	if err := decodeJSON(b, out); err != nil {
+		return badRequest("Request body is not understood: %s", err)
+	}
+	return nil
+}
+
+// decodeOptional is decode for requests that may come without a body.
+func (c *call) decodeOptional(out any) error {
+	b, err := c.body()
+	if err != nil || len(bytes.TrimSpace(b)) == 0 {
+		return err
+	}
+	if err := decodeJSON(b, out); err != nil {
+		return badRequest("Request body is not understood: %s", err)
+	}
+	return nil
+}
+
+// decodeJSON reads exactly one JSON object. Keys that out has no field for are skipped, as newer clients send more.
+func decodeJSON(b []byte, out any) error {
+	if t := bytes.TrimSpace(b); len(t) == 0 || t[0] != '{' {
+		return errors.New("want a JSON object")
+	}
+	if err := checkDepth(b); err != nil {
+		return err
+	}
+	err := json.Unmarshal(b, out)
+	var wrongType *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return fmt.Errorf("%s can't be a JSON %s", wrongType.Field, wrongType.Value)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%s at byte %d", syntax, syntax.Offset)
+	}
+	return err
+}
+
+// checkDepth refuses objects and arrays nested deeper than anything here is, before anything is allocated for them.
+func checkDepth(b []byte) error {
+	depth, quoted := 0, false
+	for i := 0; i < len(b); i++ {
+		switch ch := b[i]; {
+		case quoted && ch == '\\':
+			i++
+		case ch == '"':
+			quoted = !quoted
+		case quoted:
+		case ch == '{' || ch == '[':
+			if depth++; depth > structs.DefaultMaxDepth {
+				return fmt.Errorf("nested deeper than %d levels", structs.DefaultMaxDepth)
+			}
+		case ch == '}' || ch == ']':
+			depth--
+		}
+	}
+	return nil
+}
+
+// duration is a length of time given as a string ("12h") or as integer nanoseconds.
+type duration time.Duration
+
+func (d *duration) UnmarshalJSON(b []byte) error {
+	v, err := structs.ParseJSONDuration(b)
+	*d = duration(v)
+	return err
+}

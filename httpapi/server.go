@@ -1,0 +1,194 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-metrics"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+const (
+	// headerTimeout bounds how long a client may take to send a request's header.
+	headerTimeout = 10 * time.Second
+	// bodyTimeout bounds how long a client may take to send a body, writeTimeout how long to take a reply. Between the two
+	// a blocking query may wait for minutes, so neither is a deadline of the whole request.
+	bodyTimeout  = 30 * time.Second
+	writeTimeout = 2 * time.Minute
+	// idleTimeout is how long a kept-alive connection may be unused.
+	idleTimeout = 2 * time.Minute
+	// maxHeaderBytes leaves room for a token and a long filter expression.
+	maxHeaderBytes = 64 << 10
+)
+
+// Config says where to listen and what the agent tells of itself.
+type Config struct {
+	Logger hclog.Logger // nil discards
+	// Addrs are host:port values to listen on; Listeners are served besides them and closed by Shutdown.
+	Addrs     []string
+	Listeners []net.Listener
+	// Region is what a request without one means. Datacenter and NodeName are shown by /v1/agent/self.
+	Region     string
+	Datacenter string
+	NodeName   string
+	// MaxConnsPerClient is how many connections one IP address may hold open; 0 or less means no limit.
+	MaxConnsPerClient int
+	// AgentConfig returns the agent's configuration without anything secret. nil shows the three fields above only.
+	AgentConfig func() map[string]any
+	// Metrics is what /v1/metrics shows; nil means an empty one.
+	Metrics *metrics.InmemSink
+	// PrometheusMetrics allows /v1/metrics?format=prometheus, which shows Gatherer (nil: the process-wide default).
+	PrometheusMetrics  bool
+	PrometheusGatherer prometheus.Gatherer
+}
+
+// RPC calls a method by its name, in this process or on a server. reply is a pointer that is filled. Errors carry the
+// wire texts of structs/errors.go. It must return soon after ctx is done.
+type RPC interface {
+	RPC(ctx context.Context, method string, args, reply any) error
+}
+
+// Server is the server part of the agent.
+type Server interface {
+	// Join asks the gossip pools of addrs in and returns how many answered.
+	Join(ctx context.Context, addrs []string) (joined int, err error)
+	// ForceLeave marks a failed member as gone; prune forgets it as well.
+	ForceLeave(ctx context.Context, name string, prune bool) error
+	// Stats returns groups of numbers for people.
+	Stats() map[string]map[string]string
+	LocalMember() *structs.ServerMember
+}
+
+// Client is the node part of the agent.
+type Client interface {
+	NodeID() string
+	// IdentityClaims returns the claims of the node's identity, structs.ErrNoIdentity before the first.
+	IdentityClaims() (map[string]any, error)
+	// Renew asks for a new identity with the next heartbeat.
+	Renew()
+	Stats() map[string]map[string]string
+	// Servers returns the RPC addresses in use; SetServers replaces them.
+	Servers() []string
+	SetServers(addrs []string) error
+	// Health reports whether the node reaches its servers, and a word about it.
+	Health() (ok bool, message string)
+}
+
+// HTTPServer serves the API. Make it with New.
+type HTTPServer struct {
+	cfg    Config
+	log    hclog.Logger
+	rpc    RPC
+	server Server
+	client Client
+
+	routes    *node
+	origin    *http.CrossOriginProtection
+	now       func() time.Time
+	jitter    func(time.Duration) time.Duration // up to the given length
+	http      *http.Server
+	listeners []net.Listener
+
+	drain    context.Context // done when Shutdown begins
+	stopRead context.CancelCauseFunc
+}
+
+var _ http.Handler = (*HTTPServer)(nil)
+
+// New listens on the configured addresses. srv is nil on an agent that is only a client, cli on one that is only a server.
+func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
+	if rpc == nil {
+		return nil, errors.New("start HTTP API: no RPC to forward to")
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("start HTTP API: no region")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = hclog.NewNullLogger()
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.NewInmemSink(10*time.Second, time.Minute)
+	}
+	if cfg.PrometheusGatherer == nil {
+		cfg.PrometheusGatherer = prometheus.DefaultGatherer
+	}
+	s := &HTTPServer{
+		cfg: cfg, log: cfg.Logger.Named("http"), rpc: rpc, server: srv, client: cli,
+		routes: buildRoutes(routeTable), origin: http.NewCrossOriginProtection(),
+		now: time.Now, jitter: rand.N[time.Duration],
+	}
+	s.drain, s.stopRead = context.WithCancelCause(context.Background())
+	s.http = &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+	limit := newConnLimit(cfg.MaxConnsPerClient)
+	s.listeners = append(s.listeners, cfg.Listeners...)
+	for _, addr := range cfg.Addrs {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			s.closeListeners()
+			return nil, fmt.Errorf("start HTTP API: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	for i, l := range s.listeners {
+		s.listeners[i] = limit.wrap(l)
+	}
+	return s, nil
+}
+
+// Addrs returns the addresses that are listened on.
+func (s *HTTPServer) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(s.listeners))
+	for i, l := range s.listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
+
+// Serve answers requests until Shutdown, then returns nil. If one listener fails it stops the others and returns why.
+// Call it once.
+func (s *HTTPServer) Serve() error {
+	errs := make([]error, len(s.listeners))
+	var wg sync.WaitGroup
+	for i, l := range s.listeners {
+		wg.Go(func() {
+			if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				errs[i] = fmt.Errorf("serve HTTP on %s: %w", l.Addr(), err)
+				s.stopRead(errShuttingDown)
+				_ = s.http.Close()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Shutdown stops listening, answers reads that wait with 503 and waits for writes. When ctx is done first, it closes the
+// remaining connections and returns ctx's error.
+func (s *HTTPServer) Shutdown(ctx context.Context) error {
+	s.stopRead(errShuttingDown)
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		_ = s.http.Close()
+		err = fmt.Errorf("stop HTTP API: %w", err)
+	}
+	s.closeListeners() // those that Serve was never called for
+	return err
+}
+
+func (s *HTTPServer) closeListeners() {
+	for _, l := range s.listeners {
+		_ = l.Close()
+	}
+}
