@@ -54,6 +54,9 @@ func (t *Txn) BatchUpdateNodeDrain(index uint64, req *structs.BatchNodeUpdateDra
 			return fmt.Errorf("update drains: node %s has no update", id)
 		}
 	}
+	if len(ids) == 0 {
+		return nil
+	}
 	for i, id := range ids {
 		u := req.Updates[id]
 		n := drained(olds[i], index, drainChange{
@@ -155,6 +158,9 @@ func (t *Txn) UpsertNodeEvents(index uint64, events map[string][]*structs.NodeEv
 		if slices.Contains(events[id], nil) {
 			return fmt.Errorf("append node events: an event of node %s is missing", id)
 		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	for i, id := range ids {
 		n := olds[i].ShallowCopy()
