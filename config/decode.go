@@ -71,6 +71,9 @@ func (d *decoder) block(v reflect.Value, path string, n *node) {
 
 // unknown reports a name that is no setting, and the nearest that is.
 func (d *decoder) unknown(fields []field, path string, m member) {
+	if len(d.errs) > maxProblems {
+		return
+	}
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.name()

@@ -218,6 +218,40 @@ func TestProblemsOfOneFileAreBounded(t *testing.T) {
 	}
 }
 
+func TestLargeHostileFilesAreDealtWith(t *testing.T) {
+	t.Parallel()
+	fill := func(format string) string {
+		var sb strings.Builder
+		for i := 0; sb.Len() < maxFileSize/4; i++ {
+			if strings.Contains(format, "%") {
+				fmt.Fprintf(&sb, format, i)
+			} else {
+				sb.WriteString(format)
+			}
+		}
+		return sb.String()
+	}
+	for _, tc := range []struct{ name, file, src, want string }{
+		{"brackets", "a.hcl", "a = " + fill("["), "nested more than 32 levels deep"},
+		{"indexes", "a.hcl", `region = "a"` + fill("[0]"), "a value must be a quoted string"},
+		{"negations", "a.hcl", "a = " + fill("!"), "operators"},
+		{"a sum", "a.hcl", "a = 1" + fill("+1"), "operators"},
+		{"dots", "a.hcl", "a = a" + fill(".a"), "a value must be"},
+		{"keyrings", "a.hcl", fill("keyring \"p%d\" {}\n"), "more than 32 keyring blocks"},
+		{"labels", "a.hcl", "keyring " + fill(`"x" `) + "{}", "must be a string"},
+		{"unknown names", "a.json", "{" + fill("\"regiom%d\":1,") + "\"a\":1}", "more than 100 problems"},
+		{"brackets in JSON", "a.json", fill("["), "invalid JSON"},
+		{"brackets hidden in a broken string", "a.json", "{\"a\n\": " + fill("["), "invalid JSON"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := Parse(DefaultConfig(), tc.file, []byte(tc.src)); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %.200v, want ...%s...", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestNoErrorRepeatsAValue(t *testing.T) {
 	t.Parallel()
 	const secret = "Sup3rS3cret"

@@ -11,6 +11,9 @@ import (
 // aead is the provider that wraps with a key of this project's own keeping.
 const aead = "aead"
 
+// maxKeyrings bounds the keyring blocks; every unwrapping tries all of them.
+const maxKeyrings = 32
+
 // externalProviders are the providers of the field that hand wrapping to a service.
 var externalProviders = []string{"awskms", "azurekeyvault", "gcpckms", "transit"}
 
@@ -120,6 +123,10 @@ func (d *decoder) keyring(provider string, pos Pos, body *node) {
 		given[m.name] = true
 	}
 	i := slices.IndexFunc(d.cfg.Keyrings, func(other Keyring) bool { return other.ProviderID() == k.ProviderID() })
+	if i < 0 && len(d.cfg.Keyrings) == maxKeyrings {
+		d.failf(pos, "keyring", "more than %d keyring blocks", maxKeyrings)
+		return
+	}
 	if i < 0 {
 		d.cfg.Keyrings = append(d.cfg.Keyrings, k)
 		return
