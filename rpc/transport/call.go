@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -148,8 +149,12 @@ func startStream(conn net.Conn, method string) (net.Conn, error) {
 
 // withCause adds why ctx has ended, if it has, to the I/O error that came of it.
 func withCause(ctx context.Context, err error) error {
-	if ctx.Err() == nil || errors.Is(err, ctx.Err()) {
+	cause := context.Cause(ctx)
+	if deadline, ok := ctx.Deadline(); cause == nil && ok && !time.Now().Before(deadline) {
+		cause = context.DeadlineExceeded // the connection's timer was faster than the context's
+	}
+	if cause == nil || errors.Is(err, cause) {
 		return err
 	}
-	return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+	return fmt.Errorf("%w (%w)", cause, err)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -19,10 +20,24 @@ type Conn struct {
 	tls         *tls.ConnectionState
 	established time.Time
 	done        chan struct{}
+	endOnce     sync.Once
 }
 
 func newConn(raw net.Conn, state *tls.ConnectionState) *Conn {
 	return &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{})}
+}
+
+// end marks the connection as ended.
+func (c *Conn) end() { c.endOnce.Do(func() { close(c.done) }) }
+
+// ended tells whether the whole connection has ended, which ends its streams without being their fault.
+func (c *Conn) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return c.session != nil && c.session.IsClosed()
+	}
 }
 
 // RemoteAddr is the peer's address.
@@ -40,7 +55,7 @@ func (c *Conn) TLSState() *tls.ConnectionState { return c.tls }
 // Established is when the connection had said what it is.
 func (c *Conn) Established() time.Time { return c.established }
 
-// Done is closed when the connection has ended.
+// Done is closed when the connection has ended; handlers of its last requests may still be returning.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // ErrNoSession is returned by OpenReverse on a connection that can't carry streams. Wait for the peer to connect otherwise.

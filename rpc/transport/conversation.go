@@ -55,23 +55,16 @@ func (e *engine) serve(ctx context.Context, peer *Conn, stream net.Conn, r *Read
 	ctx, cancel := context.WithCancel(ctx)
 	c := &conversation{e: e, ctx: ctx, peer: peer, stream: stream, slots: make(chan struct{}, e.maxInFlight)}
 	err := c.readLoop(r)
+	if err == io.EOF || peer.ended() {
+		err = nil
+	}
 	cancel()
+	if peer.session == nil {
+		peer.end()
+	}
 	c.wg.Wait()
 	stream.Close()
-	if err == io.EOF || ctxClosed(peer) {
-		return nil
-	}
 	return err
-}
-
-// ctxClosed tells whether the whole connection has ended, which ends its streams without being their fault.
-func ctxClosed(c *Conn) bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return c.session != nil && c.session.IsClosed()
-	}
 }
 
 func (c *conversation) readLoop(r *Reader) error {
@@ -193,7 +186,7 @@ func (c *conversation) write(b []byte) {
 	if _, err := c.stream.Write(b); err != nil {
 		c.failed = true
 		c.stream.SetDeadline(longAgo)
-		if !errors.Is(err, net.ErrClosed) && !ctxClosed(c.peer) {
+		if !errors.Is(err, net.ErrClosed) && !c.peer.ended() {
 			c.e.log.Debug("writing a response", "peer", c.peer.RemoteAddr(), "error", err)
 		}
 	}

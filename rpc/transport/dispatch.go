@@ -60,7 +60,7 @@ func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
 		return s.handToRaft(c, le)
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	defer close(c.done)
+	defer c.end()
 	defer cancel()
 	switch first {
 	case ByteRPC:
@@ -133,6 +133,7 @@ func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	defer c.end()
 	defer session.Close()
 	var open atomic.Int32
 	var streamErr onceError
@@ -167,7 +168,7 @@ func (s *Server) serveStream(ctx context.Context, c *Conn, eng *engine, stream n
 	stream.SetReadDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
 	first, err := r.readByte()
 	if err != nil {
-		if errors.Is(err, io.EOF) || ctxClosed(c) {
+		if errors.Is(err, io.EOF) || c.ended() {
 			return nil
 		}
 		return fmt.Errorf("waiting for a stream's first byte: %w", err)

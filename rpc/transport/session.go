@@ -184,7 +184,7 @@ func (p *Pool) serveReverse(s *session) {
 			}
 		}()
 	}
-	close(s.conn.done)
+	s.conn.end()
 	cancel()
 	p.drop(s)
 	wg.Wait()

@@ -41,8 +41,8 @@ func (s *Server) serveStreaming(ctx context.Context, c *Conn, conn net.Conn, r *
 		return &FrameError{What: "streaming header", Err: err}
 	}
 	conn.SetReadDeadline(time.Time{})
-	stream := &serverStream{bufferedConn: bufferedConn{Conn: conn, early: r.buffered()}, ackTimeout: s.cfg.FrameTimeout}
-	defer conn.Close()
+	stream, stop := newServerStream(&bufferedConn{Conn: conn, early: r.buffered()}, s.cfg.FrameTimeout, cancel)
+	defer stop()
 	text := ""
 	if err := s.callStream(ctx, c, stream, h.Method); err != nil {
 		if text = err.Error(); text == "" {
@@ -65,13 +65,34 @@ func (s *Server) callStream(ctx context.Context, c *Conn, stream *serverStream, 
 	return s.cfg.Handler.ServeStream(ctx, c, stream, method)
 }
 
-// serverStream is a streaming call's connection; it accepts the call when it is first used.
+// serverStream is a streaming call's connection; it accepts the call when it is first used. What the caller sends is
+// read ahead by one piece, also while the handler does not read, because that is how a caller that goes away is noticed.
 type serverStream struct {
-	bufferedConn
+	net.Conn
+	in         net.Conn // where the handler reads; a pipe, since it has deadlines
 	ackTimeout time.Duration
 
 	once   sync.Once
 	ackErr error
+}
+
+// newServerStream calls gone once the caller has closed its side and the handler has read everything. stop closes conn.
+func newServerStream(conn net.Conn, ackTimeout time.Duration, gone func()) (stream *serverStream, stop func()) {
+	in, feed := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// Why it ended makes no difference to anybody: a handler that reads gets the end, one that writes an error.
+		_, _ = io.Copy(feed, conn)
+		feed.Close()
+		gone()
+	}()
+	return &serverStream{Conn: conn, in: in, ackTimeout: ackTimeout}, func() {
+		in.Close()
+		conn.SetReadDeadline(longAgo)
+		conn.Close()
+		<-done
+	}
 }
 
 func (s *serverStream) acknowledge(text string) error {
@@ -91,7 +112,7 @@ func (s *serverStream) Read(b []byte) (int, error) {
 	if err := s.acknowledge(""); err != nil {
 		return 0, err
 	}
-	return s.bufferedConn.Read(b)
+	return s.in.Read(b)
 }
 
 func (s *serverStream) Write(b []byte) (int, error) {
@@ -99,6 +120,17 @@ func (s *serverStream) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return s.Conn.Write(b)
+}
+
+func (s *serverStream) SetReadDeadline(t time.Time) error { return s.in.SetReadDeadline(t) }
+
+func (s *serverStream) SetDeadline(t time.Time) error {
+	return errors.Join(s.in.SetReadDeadline(t), s.Conn.SetWriteDeadline(t))
+}
+
+// Close ends the call; the handler need not call it.
+func (s *serverStream) Close() error {
+	return errors.Join(s.in.Close(), s.Conn.Close())
 }
 
 // bufferedConn is a connection some of whose bytes have been read already.
