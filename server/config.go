@@ -1,0 +1,157 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rollcall-id/rollcall/keyring"
+	"github.com/rollcall-id/rollcall/rpc"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// Config is everything a server has to know. DefaultConfig fills what has a default.
+type Config struct {
+	Region              string
+	AuthoritativeRegion string
+	Datacenter          string
+	NodeName            string
+
+	// DataDir holds the server's files (wire.md §8.1); empty keeps everything in memory.
+	DataDir string
+	// Build is the version that gossip advertises, by which compatible peers judge what this server can do.
+	Build    string
+	Revision string
+
+	RPCListener  net.Listener // the RPC port, open
+	RPCAdvertise string       // host:port of the RPC port as others reach it
+	Gossip       GossipConfig
+
+	// BootstrapExpect is the number of servers that form a new cluster together; 0 joins an existing one.
+	BootstrapExpect int
+	NonVoter        bool
+	RetryJoin       RetryJoin
+	LeaveOnStop     bool
+
+	Raft       RaftConfig
+	Heartbeat  HeartbeatConfig
+	Autopilot  structs.AutopilotConfig // what the first leader writes
+	Keys       KeyConfig
+	NodeGC     NodeGCConfig
+	RPC        rpc.Config
+	ConnLimits ConnLimits
+
+	Logger hclog.Logger
+	Clock  func() time.Time
+}
+
+// GossipConfig is where and how the gossip pool is joined.
+type GossipConfig struct {
+	BindAddr      string
+	BindPort      int
+	AdvertiseAddr string
+	AdvertisePort int
+	EncryptKey    []byte // 16, 24 or 32 bytes; nil sends in clear
+	// Local tightens the timing for servers on one machine.
+	Local bool
+}
+
+// RetryJoin says whom to join, and how often to try.
+type RetryJoin struct {
+	Addrs    []string
+	Interval time.Duration
+	MaxTries int // 0 tries for ever
+}
+
+// RaftConfig tunes Raft (wire.md §8.2).
+type RaftConfig struct {
+	Multiplier        int
+	TrailingLogs      uint64
+	SnapshotThreshold uint64
+	SnapshotInterval  time.Duration
+	NoFreelistSync    bool
+	DisableLogCache   bool
+	// Timing overrides the timeouts before the multiplier; zero values mean the defaults.
+	HeartbeatTimeout, ElectionTimeout, LeaderLease time.Duration
+}
+
+// HeartbeatConfig is how often nodes are to be heard of (wire.md §11.1).
+type HeartbeatConfig struct {
+	MinTTL       time.Duration
+	MaxPerSecond float64
+	Grace        time.Duration
+	FailoverTTL  time.Duration
+}
+
+// KeyConfig is how root keys are made, rotated and collected.
+type KeyConfig struct {
+	Keyring    keyring.Config
+	Policy     keyring.Policy
+	Interval   time.Duration // between two looks at what is due
+	StartLimit time.Duration // how long a starting server waits for its keys
+}
+
+// NodeGCConfig is when silent nodes are removed.
+type NodeGCConfig struct {
+	Interval  time.Duration
+	Threshold time.Duration
+}
+
+// ConnLimits bound the connections of the RPC port.
+type ConnLimits struct {
+	MaxPerIP         int // 0 means no limit
+	HandshakeTimeout time.Duration
+}
+
+// DefaultConfig returns a configuration with every default of wire.md; region, name, listener and addresses
+// are the caller's to fill in.
+func DefaultConfig() Config {
+	return Config{
+		Region: "global", Datacenter: "dc1", BootstrapExpect: 1,
+		RetryJoin: RetryJoin{Interval: 30 * time.Second},
+		Raft: RaftConfig{
+			Multiplier: 1, TrailingLogs: 10240, SnapshotThreshold: 8192, SnapshotInterval: 2 * time.Minute,
+			NoFreelistSync: true,
+		},
+		Heartbeat: HeartbeatConfig{MinTTL: 10 * time.Second, MaxPerSecond: 50, Grace: 10 * time.Second, FailoverTTL: 300 * time.Second},
+		Autopilot: *structs.DefaultAutopilotConfig(),
+		Keys: KeyConfig{
+			Policy:   keyring.Policy{RotationThreshold: 720 * time.Hour, GCThreshold: time.Hour},
+			Interval: 10 * time.Minute, StartLimit: 30 * time.Second,
+		},
+		NodeGC:     NodeGCConfig{Interval: 5 * time.Minute, Threshold: 24 * time.Hour},
+		RPC:        rpc.DefaultConfig("global"),
+		ConnLimits: ConnLimits{MaxPerIP: 100, HandshakeTimeout: 5 * time.Second},
+		Logger:     hclog.NewNullLogger(),
+		Clock:      time.Now,
+	}
+}
+
+// Validate reports everything that keeps a server from starting with this configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Region != "", "region is empty")
+	check(c.NodeName != "", "node name is empty")
+	check(c.RPCListener != nil, "there is no RPC listener")
+	check(c.RPCAdvertise != "", "RPC advertise address is empty")
+	check(c.BootstrapExpect >= 0, "bootstrap_expect %d is negative", c.BootstrapExpect)
+	check(!c.NonVoter || c.BootstrapExpect == 0, "a non-voting server can't bootstrap a cluster")
+	check(c.Raft.Multiplier >= 1 && c.Raft.Multiplier <= 10, "raft multiplier %d is not between 1 and 10", c.Raft.Multiplier)
+	check(c.Heartbeat.MinTTL > 0, "heartbeat TTL %s is not positive", c.Heartbeat.MinTTL)
+	check(c.Heartbeat.Grace > 0, "heartbeat grace %s is not positive", c.Heartbeat.Grace)
+	check(c.Heartbeat.FailoverTTL > 0, "failover heartbeat TTL %s is not positive", c.Heartbeat.FailoverTTL)
+	check(c.Keys.Interval > 0, "root key interval %s is not positive", c.Keys.Interval)
+	check(c.NodeGC.Interval > 0, "node collection interval %s is not positive", c.NodeGC.Interval)
+	if err := c.Autopilot.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("autopilot: %w", err))
+	}
+	return errors.Join(errs...)
+}

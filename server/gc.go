@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rollcall-id/rollcall/keyring"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+const (
+	// keyStepsPerRun bounds how much one look at the keys may do, should a plan never be satisfied.
+	keyStepsPerRun = 16
+	// keyLoadWait is how long to wait for a new key to be usable on this server.
+	keyLoadWait = 10 * time.Second
+)
+
+// collectNodes removes the nodes that have been down for the threshold or longer.
+func (s *Server) collectNodes(_ context.Context, threshold time.Duration) error {
+	nodes, err := s.fsm.State().Nodes(nil)
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	before := s.cfg.Clock().Add(-threshold).Unix()
+	var ids []string
+	for n := range nodes {
+		if n.Status == structs.NodeStatusDown && n.StatusUpdatedAt <= before {
+			ids = append(ids, n.ID)
+		}
+	}
+	for len(ids) > 0 {
+		part := ids[:min(len(ids), structs.MaxNodesPerDeregister)]
+		ids = ids[len(part):]
+		req := &structs.NodeBatchDeregisterRequest{NodeIDs: part, WriteRequest: structs.WriteRequest{Region: s.cfg.Region}}
+		if _, err := (applier{s}).Apply(structs.NodeBatchDeregisterMsg, req); err != nil {
+			return fmt.Errorf("remove %d nodes that are down: %w", len(part), err)
+		}
+		s.heartbeats.Clear(part...)
+		s.log.Info("removed nodes that were down for long", "nodes", len(part), "threshold", threshold)
+	}
+	return nil
+}
+
+// ensureRootKey makes the first root key, and another if the active one is of no use to this server.
+func (s *Server) ensureRootKey(ctx context.Context) error {
+	if err := s.maintainKeys(ctx); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, keyLoadWait)
+	defer cancel()
+	if err := s.keyring.WaitReady(wait); err != nil {
+		s.log.Warn("some root keys are not loaded yet", "error", err)
+	}
+	return nil
+}
+
+// maintainKeys does what the plan says is due, one step after the other, until nothing is.
+func (s *Server) maintainKeys(ctx context.Context) error {
+	for range keyStepsPerRun {
+		if err := s.lease.check(ctx); err != nil {
+			return err
+		}
+		action, err := s.planKeys()
+		if err != nil || action.Kind == keyring.ActionNone {
+			return err
+		}
+		if err := s.stepKeys(ctx, action); err != nil {
+			return fmt.Errorf("%s root key: %w", action.Kind, err)
+		}
+	}
+	return nil
+}
+
+func (s *Server) planKeys() (keyring.Action, error) {
+	st := s.fsm.State()
+	keys, err := rootKeys(st, nil)
+	if err != nil {
+		return keyring.Action{}, err
+	}
+	now := s.cfg.Clock()
+	var failed error
+	action := keyring.Plan(now, s.cfg.Keys.Policy, keys, keyring.Facts{
+		Usable: s.keyring.Usable,
+		InUse: func(id string) bool {
+			used, err := st.KeyInUse(id, now.Unix())
+			failed = errors.Join(failed, err)
+			return used || err != nil
+		},
+		Encrypts: func(id string) bool {
+			users, err := st.KeyUsers(id, now.Unix())
+			failed = errors.Join(failed, err)
+			return users.Foreign > 0 || err != nil
+		},
+	})
+	return action, failed
+}
+
+func (s *Server) stepKeys(ctx context.Context, a keyring.Action) error {
+	s.log.Info("root key due", "action", a.Kind, "reason", a.Reason, "key_id", a.KeyID, "keys", len(a.KeyIDs))
+	switch a.Kind {
+	case keyring.ActionCreate:
+		return s.makeKey(ctx, structs.KeyStateActive, 0)
+	case keyring.ActionPrepublish:
+		return s.makeKey(ctx, structs.KeyStatePrepublished, a.PublishTime.UnixNano())
+	case keyring.ActionPromote:
+		return s.setKeyState(a.KeyID, structs.KeyStateActive)
+	case keyring.ActionFinishRekey:
+		return s.setKeyState(a.KeyID, structs.KeyStateInactive)
+	case keyring.ActionDelete:
+		for _, id := range a.KeyIDs {
+			req := &structs.KeyringDeleteRequest{KeyID: id, At: s.cfg.Clock().Unix(), WriteRequest: structs.WriteRequest{Region: s.cfg.Region}}
+			if _, err := (applier{s}).Apply(structs.RootKeyDeleteMsg, req); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// makeKey makes a key and waits until this server has it.
+func (s *Server) makeKey(ctx context.Context, state structs.KeyState, publish int64) error {
+	key, err := s.endpointKeyring().NewRootKey(state, s.cfg.Clock(), publish)
+	if err != nil {
+		return err
+	}
+	if _, err := (applier{s}).Apply(structs.RootKeyUpsertMsg, &structs.RootKeyUpsertRequest{WrappedRootKeys: key}); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, keyLoadWait)
+	defer cancel()
+	return s.keyring.WaitLoaded(wait, key.KeyID)
+}
+
+func (s *Server) setKeyState(id string, state structs.KeyState) error {
+	key, err := s.fsm.State().RootKeyByID(nil, id)
+	if err != nil {
+		return err
+	}
+	if key == nil {
+		return structs.ErrRootKeyNotFound
+	}
+	key = key.Copy()
+	key.State = state
+	_, err = (applier{s}).Apply(structs.RootKeyUpsertMsg, &structs.RootKeyUpsertRequest{WrappedRootKeys: key})
+	return err
+}

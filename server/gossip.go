@@ -1,0 +1,376 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-version"
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/raft"
+	"github.com/hashicorp/serf/serf"
+
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+const (
+	gossipRole         = "nomad" // what compatible servers call themselves
+	gossipEvents       = 512
+	reconnectTimeout   = 72 * time.Hour
+	leavePropagate     = time.Second
+	bootstrapAskTries  = 6
+	bootstrapAskPause  = time.Second
+	bootstrapAskLimit  = 5 * time.Second
+	localGossipTimeout = 500 * time.Millisecond
+)
+
+// minMintBuild is the first build that knows node identities; below it, older servers would drop them.
+var minMintBuild = version.Must(version.NewVersion("1.11.0"))
+
+// peer is a server as its gossip tags describe it (wire.md §9).
+type peer struct {
+	Name     string // "<name>.<region>"
+	ID       string
+	Region   string
+	DC       string
+	Addr     string // ip:port for servers
+	RPCAddr  string // ip:port for clients
+	Build    *version.Version
+	Expect   int
+	NonVoter bool
+	Status   serf.MemberStatus
+}
+
+// parsePeer reads a member's tags; the error says which one is wrong.
+func parsePeer(m serf.Member) (*peer, error) {
+	if m.Tags["role"] != gossipRole {
+		return nil, fmt.Errorf("member %q is not a server: its role is %q", m.Name, m.Tags["role"])
+	}
+	port, err := strconv.ParseUint(m.Tags["port"], 10, 16)
+	if err != nil || port == 0 {
+		return nil, fmt.Errorf("member %q has RPC port %q", m.Name, m.Tags["port"])
+	}
+	build, err := version.NewVersion(m.Tags["build"])
+	if err != nil {
+		return nil, fmt.Errorf("member %q has build %q: %w", m.Name, m.Tags["build"], err)
+	}
+	p := &peer{
+		Name: m.Name, ID: m.Tags["id"], Region: m.Tags["region"], DC: m.Tags["dc"], Build: build, Status: m.Status,
+		Addr:     net.JoinHostPort(m.Addr.String(), strconv.Itoa(int(port))),
+		NonVoter: m.Tags["nonvoter"] != "",
+	}
+	p.RPCAddr = p.Addr
+	if ip := m.Tags["rpc_addr"]; ip != "" {
+		p.RPCAddr = net.JoinHostPort(ip, strconv.Itoa(int(port)))
+	}
+	if e := m.Tags["expect"]; e != "" {
+		if p.Expect, err = strconv.Atoi(e); err != nil {
+			return nil, fmt.Errorf("member %q expects %q servers", m.Name, e)
+		}
+	} else if m.Tags["bootstrap"] != "" {
+		p.Expect = 1
+	}
+	return p, nil
+}
+
+func (p *peer) raftAddr() raft.ServerAddress { return raft.ServerAddress(p.Addr) }
+
+// canMint reports whether the server knows node identities; a pre-release of the first that does counts.
+func (p *peer) canMint() bool {
+	return p.Build.GreaterThanOrEqual(minMintBuild) || p.Build.Core().Equal(minMintBuild)
+}
+
+// members is the cluster as gossip knew it at one moment. It is made anew at each change and never modified, so
+// that a heartbeat's reply costs a pointer.
+type members struct {
+	servers []*structs.NodeServerInfo // live, own region
+	peers   []*peer                   // own region, any status but left
+	regions map[string][]string       // live servers' RPC addresses by region
+	canMint bool
+}
+
+// gossip is the pool of servers. It is safe for concurrent use.
+type gossip struct {
+	region  string
+	self    *structs.NodeServerInfo
+	log     hclog.Logger
+	serf    *serf.Serf
+	events  chan serf.Event
+	current atomic.Pointer[members]
+}
+
+// onlyServers keeps whoever is not a server out of the pool.
+type onlyServers struct{}
+
+func (onlyServers) NotifyMerge(ms []*serf.Member) error {
+	for _, m := range ms {
+		if _, err := parsePeer(*m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) startGossip() error {
+	conf := serf.DefaultConfig()
+	conf.Init()
+	conf.NodeName = s.cfg.NodeName + "." + s.cfg.Region
+	conf.Tags = s.gossipTags()
+	if s.cfg.Gossip.Local {
+		conf.MemberlistConfig = memberlist.DefaultLocalConfig()
+		conf.MemberlistConfig.PushPullInterval = 10 * time.Second
+		conf.MemberlistConfig.ProbeTimeout = localGossipTimeout
+	} else {
+		conf.MemberlistConfig = memberlist.DefaultWANConfig()
+	}
+	mc, g := conf.MemberlistConfig, s.cfg.Gossip
+	mc.BindAddr, mc.BindPort = g.BindAddr, g.BindPort
+	mc.AdvertiseAddr, mc.AdvertisePort = g.AdvertiseAddr, g.AdvertisePort
+	mc.SecretKey = g.EncryptKey
+	mc.MsgpackUseNewTimeFormat = true
+	conf.MsgpackUseNewTimeFormat = true
+	conf.EnableNameConflictResolution = false
+	conf.LeavePropagateDelay = leavePropagate
+	conf.ReconnectTimeout = reconnectTimeout
+	conf.Merge = onlyServers{}
+	conf.RejoinAfterLeave = true
+	std := s.log.Named("gossip").StandardLogger(&hclog.StandardLoggerOptions{InferLevels: true})
+	conf.Logger, mc.Logger = std, std
+	if s.cfg.DataDir != "" {
+		conf.SnapshotPath = filepath.Join(s.cfg.DataDir, "serf", "snapshot")
+	}
+	s.gossip.events = make(chan serf.Event, gossipEvents)
+	conf.EventCh = s.gossip.events
+	pool, err := serf.Create(conf)
+	if err != nil {
+		return fmt.Errorf("start gossip on %s: %w", net.JoinHostPort(g.BindAddr, strconv.Itoa(g.BindPort)), err)
+	}
+	s.gossip.serf = pool
+	s.gossip.refresh()
+	return nil
+}
+
+func (s *Server) gossipTags() map[string]string {
+	host, port, _ := net.SplitHostPort(s.cfg.RPCAdvertise) // validated when the server was made
+	tags := map[string]string{
+		"role": gossipRole, "region": s.cfg.Region, "dc": s.cfg.Datacenter, "build": s.cfg.Build, "vsn": "1",
+		"raft_vsn": strconv.Itoa(raftProtocol), "id": s.id, "rpc_addr": host, "port": port,
+	}
+	if s.cfg.Revision != "" {
+		tags["revision"] = s.cfg.Revision
+	}
+	if s.cfg.BootstrapExpect == 1 {
+		tags["bootstrap"] = "1"
+	}
+	if s.cfg.BootstrapExpect > 0 {
+		tags["expect"] = strconv.Itoa(s.cfg.BootstrapExpect)
+	}
+	if s.cfg.NonVoter {
+		tags["nonvoter"] = "1"
+	}
+	return tags
+}
+
+// refresh makes the view anew from the pool's members.
+func (g *gossip) refresh() {
+	next := &members{regions: map[string][]string{}, canMint: true}
+	for _, m := range g.serf.Members() {
+		p, err := parsePeer(m)
+		if err != nil {
+			g.log.Warn("ignoring a member of the gossip pool", "error", err)
+			continue
+		}
+		if m.Status == serf.StatusLeft || m.Status == serf.StatusNone {
+			continue
+		}
+		alive := m.Status == serf.StatusAlive
+		if alive {
+			next.regions[p.Region] = append(next.regions[p.Region], p.RPCAddr)
+		}
+		if p.Region != g.region {
+			continue
+		}
+		next.peers = append(next.peers, p)
+		next.canMint = next.canMint && p.canMint()
+		if alive {
+			next.servers = append(next.servers, &structs.NodeServerInfo{RPCAdvertiseAddr: p.RPCAddr, Datacenter: p.DC})
+		}
+	}
+	if len(next.servers) == 0 {
+		next.servers = []*structs.NodeServerInfo{g.self}
+	}
+	slices.SortFunc(next.servers, func(a, b *structs.NodeServerInfo) int {
+		return cmp.Compare(a.RPCAdvertiseAddr, b.RPCAdvertiseAddr)
+	})
+	g.current.Store(next)
+}
+
+// Servers, LocalPeers, RegionServers, Regions, Members and CanMint are what endpoints ask.
+
+func (g *gossip) Servers() []*structs.NodeServerInfo { return g.current.Load().servers }
+
+func (g *gossip) LocalPeers() []string {
+	var out []string
+	for _, p := range g.current.Load().peers {
+		if p.Status == serf.StatusAlive && p.RPCAddr != g.self.RPCAdvertiseAddr {
+			out = append(out, p.RPCAddr)
+		}
+	}
+	return out
+}
+
+func (g *gossip) RegionServers(region string) []string { return g.current.Load().regions[region] }
+
+func (g *gossip) Regions() []string {
+	var out []string
+	for r := range g.current.Load().regions {
+		out = append(out, r)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (g *gossip) CanMint() bool { return g.current.Load().canMint }
+
+func (g *gossip) Members() []*structs.ServerMember {
+	ms := g.serf.Members()
+	out := make([]*structs.ServerMember, len(ms))
+	for i, m := range ms {
+		out[i] = toServerMember(m)
+	}
+	slices.SortFunc(out, func(a, b *structs.ServerMember) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func toServerMember(m serf.Member) *structs.ServerMember {
+	return &structs.ServerMember{
+		Name: m.Name, Addr: m.Addr, Port: m.Port, Tags: m.Tags, Status: m.Status.String(),
+		ProtocolMin: m.ProtocolMin, ProtocolMax: m.ProtocolMax, ProtocolCur: m.ProtocolCur,
+		DelegateMin: m.DelegateMin, DelegateMax: m.DelegateMax, DelegateCur: m.DelegateCur,
+	}
+}
+
+// watchGossip follows the pool until the server stops: it keeps the view current, forms a new cluster when
+// enough servers are there, and tells the leader of changes.
+func (s *Server) watchGossip() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case e := <-s.gossip.events:
+			if _, ok := e.(serf.MemberEvent); !ok {
+				continue
+			}
+			s.gossip.refresh()
+			s.maybeBootstrap()
+			select {
+			case s.reconcile <- struct{}{}:
+			default: // one is due already
+			}
+		}
+	}
+}
+
+// maybeBootstrap forms the cluster once all the servers that it is to consist of are in sight, unless there is
+// one already. Every server decides alike from the same members, so that all write the same configuration.
+func (s *Server) maybeBootstrap() {
+	if s.cfg.BootstrapExpect < 2 || s.bootstrapped {
+		return
+	}
+	has, err := raft.HasExistingState(s.stores.log, s.stores.stable, s.stores.snaps)
+	if err != nil {
+		s.log.Error("can't tell whether Raft has state", "error", err)
+		return
+	}
+	if has {
+		s.bootstrapped = true
+		return
+	}
+	var servers []raft.Server
+	var others []string
+	for _, p := range s.gossip.current.Load().peers {
+		if p.NonVoter {
+			continue
+		}
+		if p.Expect != 0 && p.Expect != s.cfg.BootstrapExpect {
+			s.log.Error("servers disagree on how many form the cluster", "member", p.Name, "expects", p.Expect, "bootstrap_expect", s.cfg.BootstrapExpect)
+			return
+		}
+		if p.Expect == 0 {
+			continue
+		}
+		servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: p.raftAddr()})
+		if p.ID != s.id {
+			others = append(others, p.Addr)
+		}
+	}
+	if len(servers) < s.cfg.BootstrapExpect {
+		return
+	}
+	for _, addr := range others {
+		exists, err := s.askForCluster(addr)
+		if err != nil {
+			s.log.Warn("not forming a cluster yet: a server does not answer", "addr", addr, "error", err)
+			return
+		}
+		if exists {
+			s.log.Info("a cluster exists already, waiting to be added to it", "known_by", addr)
+			s.bootstrapped = true
+			return
+		}
+	}
+	slices.SortFunc(servers, func(a, b raft.Server) int { return cmp.Compare(a.ID, b.ID) })
+	s.bootstrapped = true
+	if err := s.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+		s.log.Error("cluster not formed", "error", err)
+		return
+	}
+	s.log.Info("forming a cluster", "servers", len(servers))
+}
+
+// askForCluster asks a server whether it belongs to a cluster.
+func (s *Server) askForCluster(addr string) (bool, error) {
+	var err error
+	for try := range bootstrapAskTries {
+		var peers []string
+		ctx, cancel := context.WithTimeout(s.ctx, bootstrapAskLimit)
+		err = s.pool.Call(ctx, addr, "Status.Peers", &structs.GenericRequest{}, &peers)
+		cancel()
+		if err == nil {
+			return len(peers) > 0, nil
+		}
+		if pause(s.ctx, bootstrapAskPause<<try) != nil {
+			return false, s.ctx.Err()
+		}
+	}
+	return false, err
+}
+
+// retryJoin joins the pool through the configured servers, trying until one answers.
+func (s *Server) retryJoin() {
+	rj := s.cfg.RetryJoin
+	for try := 1; ; try++ {
+		n, err := s.gossip.serf.Join(rj.Addrs, true)
+		if err == nil {
+			s.log.Info("joined the gossip pool", "servers", n)
+			return
+		}
+		if rj.MaxTries > 0 && try >= rj.MaxTries {
+			s.fail(fmt.Errorf("join %s: giving up after %d tries: %w", strings.Join(rj.Addrs, ", "), try, err))
+			return
+		}
+		s.log.Warn("could not join the gossip pool, trying again", "retry_in", rj.Interval, "error", err)
+		if pause(s.ctx, rj.Interval) != nil {
+			return
+		}
+	}
+}

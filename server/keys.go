@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-memdb"
+	"github.com/hashicorp/go-uuid"
+
+	"github.com/rollcall-id/rollcall/keyring"
+	"github.com/rollcall-id/rollcall/rpc"
+	"github.com/rollcall-id/rollcall/state"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+// keyRetry is the pause before the table is read again after an error.
+const keyRetry = 5 * time.Second
+
+// watchKeys keeps the keyring in step with the replicated keys, on every server, until the server stops. Keys
+// are unwrapped here and not where commands are applied, so that one that can't be opened delays nothing.
+func (s *Server) watchKeys() {
+	for {
+		st := s.fsm.State()
+		ws := memdb.NewWatchSet()
+		ws.Add(st.AbandonCh())
+		keys, err := rootKeys(st, ws)
+		if err != nil {
+			s.log.Error("root keys not read", "error", err)
+		} else {
+			s.keyring.Set(s.ctx, keys)
+		}
+		for {
+			wait := s.keyring.Retry(s.ctx)
+			if err != nil {
+				wait = keyRetry
+			}
+			ctx, cancel := s.ctx, context.CancelFunc(func() {})
+			if wait > 0 {
+				ctx, cancel = context.WithTimeout(s.ctx, wait)
+			}
+			changed := ws.WatchCtx(ctx) == nil
+			cancel()
+			if changed || err != nil || s.ctx.Err() != nil {
+				break
+			}
+		}
+		if s.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func rootKeys(st *state.Store, ws memdb.WatchSet) ([]*structs.RootKey, error) {
+	seq, err := st.RootKeys(ws)
+	if err != nil {
+		return nil, fmt.Errorf("list root keys: %w", err)
+	}
+	var keys []*structs.RootKey
+	for k := range seq {
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// endpointKeyring is the keyring as endpoints use it.
+type endpointKeyring struct {
+	*keyring.Keyring
+	issuer string
+}
+
+var _ rpc.Keyring = endpointKeyring{}
+
+func (k endpointKeyring) Sign(c *structs.IdentityClaims) (string, string, error) {
+	signed, err := k.Keyring.Sign(c)
+	return signed.Token, signed.KeyID, err
+}
+
+// Verify waits a little for a key that is being unwrapped.
+func (k endpointKeyring) Verify(ctx context.Context, token string, now time.Time) (*structs.IdentityClaims, error) {
+	return k.Keyring.VerifyWait(ctx, token, now)
+}
+
+func (k endpointKeyring) NewRootKey(state structs.KeyState, now time.Time, publish int64) (*structs.RootKey, error) {
+	id, err := uuid.GenerateUUID()
+	if err != nil {
+		return nil, fmt.Errorf("make root key ID: %w", err)
+	}
+	return k.Keyring.NewRootKey(keyring.KeySpec{ID: id, Now: now, State: state, PublishTime: publish})
+}
+
+func (k endpointKeyring) Discovery() *structs.OIDCDiscovery { return keyring.Discovery(k.issuer) }

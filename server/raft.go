@@ -1,0 +1,146 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/rollcall-id/rollcall/rpc"
+	"github.com/rollcall-id/rollcall/rpc/transport"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+const (
+	raftMaxPool          = 3
+	raftTransportTimeout = 10 * time.Second
+	// maxAppendEntries bounds the commands that share one write to disk and one message to a follower.
+	maxAppendEntries = 512
+	// applyTimeout is how long a command waits to enter Raft's queue before the caller is told to slow down.
+	applyTimeout = 10 * time.Second
+)
+
+// strictTransport keeps heartbeats on Raft's main loop. The library's fast path for them changes term and state
+// from the connection's goroutine, unsynchronised with the loop that writes the log, so that an old leader can
+// write under a new leader's term after a partition heals (hashicorp/raft issue 695). Without the handler they
+// go the way of every other message; they wait behind disk writes then, which the timeouts allow for.
+type strictTransport struct{ *raft.NetworkTransport }
+
+// SetHeartbeatHandler ignores the handler.
+func (strictTransport) SetHeartbeatHandler(func(raft.RPC)) {}
+
+var (
+	_ raft.WithPreVote = strictTransport{}
+	_ raft.WithClose   = strictTransport{}
+)
+
+// streamLayer gives Raft the connections that arrive on the RPC port with its first byte.
+type streamLayer struct{ *transport.RaftLayer }
+
+func (l streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return l.RaftLayer.Dial(string(addr), timeout)
+}
+
+func (s *Server) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	t, mult := s.cfg.Raft, time.Duration(s.cfg.Raft.Multiplier)
+	if t.HeartbeatTimeout > 0 {
+		c.HeartbeatTimeout = t.HeartbeatTimeout
+	}
+	if t.ElectionTimeout > 0 {
+		c.ElectionTimeout = t.ElectionTimeout
+	}
+	if t.LeaderLease > 0 {
+		c.LeaderLeaseTimeout = t.LeaderLease
+	}
+	c.HeartbeatTimeout *= mult
+	c.ElectionTimeout *= mult
+	c.LeaderLeaseTimeout *= mult
+	c.LocalID = raft.ServerID(s.id)
+	c.ProtocolVersion = raftProtocol
+	c.BatchApplyCh = true
+	c.MaxAppendEntries = maxAppendEntries
+	c.ShutdownOnRemove = false
+	c.TrailingLogs = t.TrailingLogs
+	c.SnapshotThreshold = t.SnapshotThreshold
+	c.SnapshotInterval = t.SnapshotInterval
+	c.NotifyCh = s.leaderCh
+	c.Logger = s.log.Named("raft")
+	return c
+}
+
+// startRaft opens the files and starts Raft. A single server that expects no others forms its cluster here;
+// more than one form it once gossip has brought them together.
+func (s *Server) startRaft() error {
+	st, err := openStores(s.cfg.DataDir, s.cfg.Raft, s.log, s.fail)
+	if err != nil {
+		return err
+	}
+	s.stores = st
+	s.raftTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: streamLayer{s.transport.RaftLayer()}, MaxPool: raftMaxPool, Timeout: raftTransportTimeout,
+		Logger: s.log.Named("raft-net"), MsgpackUseNewTimeFormat: true,
+	})
+	trans := strictTransport{s.raftTransport}
+	conf := s.raftConfig()
+	s.raftConf = conf
+	if err := s.recoverPeers(conf, st, trans); err != nil {
+		return err
+	}
+	if s.cfg.BootstrapExpect == 1 {
+		has, err := raft.HasExistingState(st.log, st.stable, st.snaps)
+		if err != nil {
+			return fmt.Errorf("look for existing Raft state: %w", err)
+		}
+		if !has {
+			one := raft.Configuration{Servers: []raft.Server{{ID: conf.LocalID, Address: trans.LocalAddr()}}}
+			if err := raft.BootstrapCluster(conf, st.log, st.stable, st.snaps, trans, one); err != nil {
+				return fmt.Errorf("bootstrap single-server cluster: %w", err)
+			}
+		}
+	}
+	if s.raft, err = raft.NewRaft(conf, s.fsm, st.log, st.stable, st.snaps, trans); err != nil {
+		return fmt.Errorf("start Raft: %w", err)
+	}
+	return nil
+}
+
+// applier proposes commands.
+type applier struct{ s *Server }
+
+var _ rpc.Applier = applier{}
+
+// Apply proposes one command and waits for its result.
+func (a applier) Apply(t structs.MessageType, msg any) (rpc.Applied, error) {
+	f, err := a.s.propose(t, msg)
+	if err != nil {
+		return rpc.Applied{}, err
+	}
+	return outcome(t, f)
+}
+
+// propose enters a command into Raft's queue without waiting for it, so that several can share a write.
+func (s *Server) propose(t structs.MessageType, msg any) (raft.ApplyFuture, error) {
+	buf, err := structs.Encode(t, msg)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", t, err)
+	}
+	return s.raft.Apply(buf, applyTimeout), nil
+}
+
+// outcome waits for a proposed command. An error that wraps structs.ErrNoLeader may hide a success: the command
+// can still be committed by the next leader.
+func outcome(t structs.MessageType, f raft.ApplyFuture) (rpc.Applied, error) {
+	switch err := f.Error(); {
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return rpc.Applied{}, structs.Coded(429, "%w: the Raft queue is full", structs.ErrOverloaded)
+	case err != nil:
+		return rpc.Applied{}, fmt.Errorf("%w: %s not confirmed: %w", structs.ErrNoLeader, t, err)
+	}
+	if err, ok := f.Response().(error); ok && err != nil {
+		return rpc.Applied{}, err
+	}
+	return rpc.Applied{Index: f.Index(), Result: f.Response()}, nil
+}
