@@ -218,17 +218,23 @@ func (p *Pool) reap() {
 		case <-p.ctx.Done():
 			return
 		}
-		var stale []*session
-		p.mu.Lock()
-		for _, s := range p.sessions {
-			if since, idle := s.idleSince(); idle && time.Since(since) >= p.cfg.IdleTimeout {
-				stale = append(stale, s)
-				delete(p.sessions, s.addr) // under the lock: no call can take it between the look and the close
-			}
-		}
-		p.mu.Unlock()
-		for _, s := range stale {
+		for _, s := range p.takeStale(time.Now()) {
 			s.mux.Close()
 		}
 	}
+}
+
+// takeStale forgets and returns the sessions that have been idle for too long. It does so under the pool's lock, so that no new call gets a
+// session that is about to be closed.
+func (p *Pool) takeStale(now time.Time) []*session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var stale []*session
+	for _, s := range p.sessions {
+		if since, idle := s.idleSince(); idle && now.Sub(since) >= p.cfg.IdleTimeout {
+			stale = append(stale, s)
+			delete(p.sessions, s.addr)
+		}
+	}
+	return stale
 }
