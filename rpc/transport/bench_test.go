@@ -85,6 +85,16 @@ func BenchmarkEcho(b *testing.B) {
 			}
 		})
 	})
+	b.Run("pool over TLS", func(b *testing.B) {
+		ts := startServer(b, func(c *Config) { c.Handler, c.TLSConfig = benchHandler{}, testTLS })
+		p := startPool(b, PoolConfig{DialTLS: useTestTLS})
+		runCallers(b, func(int) func() error {
+			return func() error {
+				var out statusReply
+				return p.Call(context.Background(), ts.addr, "Node.UpdateStatus", benchArgs, &out)
+			}
+		})
+	})
 	b.Run("net/rpc clients, eight sessions", func(b *testing.B) {
 		ts := startServer(b, func(c *Config) { c.Handler = benchHandler{} })
 		sessions := make([]*yamux.Session, 8)
@@ -108,6 +118,19 @@ func BenchmarkEcho(b *testing.B) {
 			}
 		})
 	})
+}
+
+// BenchmarkLatency is one caller alone.
+func BenchmarkLatency(b *testing.B) {
+	ts := startServer(b, func(c *Config) { c.Handler = benchHandler{} })
+	p := startPool(b, PoolConfig{})
+	b.ReportAllocs()
+	for b.Loop() {
+		var out statusReply
+		if err := p.Call(context.Background(), ts.addr, "Node.UpdateStatus", benchArgs, &out); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func runCallers(b *testing.B, caller func(i int) func() error) {

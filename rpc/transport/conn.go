@@ -21,10 +21,18 @@ type Conn struct {
 	established time.Time
 	done        chan struct{}
 	endOnce     sync.Once
+	budget      *budget // for the requests that the peer sends
 }
 
-func newConn(raw net.Conn, state *tls.ConnectionState) *Conn {
-	return &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{})}
+func newConn(raw net.Conn, state *tls.ConnectionState, budgetBytes int) *Conn {
+	return &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{}), budget: newBudget(budgetBytes)}
+}
+
+// reader returns a Reader for the requests on one of the connection's streams.
+func (c *Conn) reader(stream net.Conn, timeout time.Duration) *Reader {
+	r := NewReader(stream, timeout)
+	r.budget = c.budget
+	return r
 }
 
 // end marks the connection as ended.

@@ -55,6 +55,7 @@ func (e *engine) serve(ctx context.Context, peer *Conn, stream net.Conn, r *Read
 	ctx, cancel := context.WithCancel(ctx)
 	c := &conversation{e: e, ctx: ctx, peer: peer, stream: stream, slots: make(chan struct{}, e.maxInFlight)}
 	err := c.readLoop(r)
+	r.release()
 	if err == io.EOF || peer.ended() {
 		err = nil
 	}
@@ -83,15 +84,18 @@ func (c *conversation) readLoop(r *Reader) error {
 			return err
 		}
 		if len(body) > copiedBody {
-			req.body = r.give(body)
+			req.body, req.charged = r.give(body)
+		} else if err := r.budget.take(len(body)); err != nil {
+			return &FrameError{What: "request body", Err: err}
 		} else {
+			req.charged = len(body)
 			req.scratch = append(req.scratch[:0], body...)
 			req.body = req.scratch
 		}
 		r.finish()
 		c.slots <- struct{}{}
 		c.wg.Add(1)
-		req.c = c
+		req.c, req.budget = c, r.budget
 		c.e.workers.run(req)
 	}
 }
@@ -102,6 +106,8 @@ type request struct {
 	seq     uint64
 	method  string
 	body    []byte
+	budget  *budget
+	charged int // what the body takes of the budget
 	scratch []byte
 	out     []byte
 }
@@ -132,7 +138,8 @@ func (r *request) serve() {
 	c := r.c
 	reply, err := r.call()
 	c.write(r.response(reply, err))
-	r.c, r.body, r.method = nil, nil, ""
+	r.budget.give(r.charged)
+	r.c, r.budget, r.body, r.method = nil, nil, nil, ""
 	if cap(r.out) > keptBufferSize {
 		r.out = nil
 	}

@@ -55,7 +55,7 @@ func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
 		return false, fmt.Errorf("waiting for the first byte: %w", err)
 	}
 
-	c := newConn(conn, state)
+	c := newConn(conn, state, budgetBodies*s.cfg.MaxRequestBytes)
 	if first == ByteRaft {
 		return s.handToRaft(c, le)
 	}
@@ -64,7 +64,7 @@ func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
 	defer cancel()
 	switch first {
 	case ByteRPC:
-		return false, s.engine().serve(ctx, c, conn, NewReader(conn, s.cfg.FrameTimeout))
+		return false, s.engine().serve(ctx, c, conn, c.reader(conn, s.cfg.FrameTimeout))
 	case ByteMultiplex, ByteMultiplexV2:
 		return false, s.serveSession(ctx, c, first == ByteMultiplexV2)
 	case ByteStreaming:
@@ -161,7 +161,7 @@ func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 
 // serveStream serves one stream of a session; typed streams start with a byte of their own.
 func (s *Server) serveStream(ctx context.Context, c *Conn, eng *engine, stream net.Conn, typed bool) error {
-	r := NewReader(stream, s.cfg.FrameTimeout)
+	r := c.reader(stream, s.cfg.FrameTimeout)
 	if !typed {
 		return eng.serve(ctx, c, stream, r)
 	}

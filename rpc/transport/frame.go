@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-id/rollcall/structs"
@@ -11,7 +12,8 @@ import (
 
 const (
 	readBufferSize = 2 << 10  // a new stream's buffer; a heartbeat or a status update with its token fits
-	keptBufferSize = 64 << 10 // a larger buffer is given back once its frame is done with
+	keptReadBuffer = 8 << 10  // a larger read buffer is let go of before waiting for the next request
+	keptBufferSize = 64 << 10 // a larger write buffer is not kept for reuse
 )
 
 var headerLimits = structs.Limits{MaxBytes: maxHeaderBytes, MaxDepth: 8}
@@ -26,6 +28,8 @@ type Reader struct {
 	buf     []byte
 	start   int // buf[start:end] has arrived and is not used yet
 	end     int
+	budget  *budget // of the connection; nil: none
+	charged int     // what buf, grown beyond its usual size, takes of the budget
 }
 
 // NewReader returns a Reader for conn. A value that has begun to arrive, and one that the caller of ReadValue says has to
@@ -88,14 +92,22 @@ func (r *Reader) fill() error {
 	switch {
 	case r.start == r.end:
 		r.start, r.end = 0, 0
-		if r.buf == nil || len(r.buf) > keptBufferSize {
+		if r.buf == nil || len(r.buf) > keptReadBuffer {
+			r.release()
 			r.buf = make([]byte, readBufferSize)
 		}
 	case r.end == len(r.buf) && r.start > 0:
 		r.end = copy(r.buf, r.buf[r.start:r.end])
 		r.start = 0
 	case r.end == len(r.buf):
-		bigger := make([]byte, 2*len(r.buf))
+		size := 2 * len(r.buf)
+		if size > keptReadBuffer {
+			if err := r.budget.take(len(r.buf)); err != nil {
+				return err
+			}
+			r.charged += len(r.buf)
+		}
+		bigger := make([]byte, size)
 		copy(bigger, r.buf)
 		r.buf = bigger
 	}
@@ -125,11 +137,47 @@ func (r *Reader) readByte() (byte, error) {
 // buffered is what has arrived and was not read; valid until the next call.
 func (r *Reader) buffered() []byte { return r.buf[r.start:r.end] }
 
-// give hands the buffer that value was returned from over to the caller, so that a large body need not be copied.
-func (r *Reader) give(value []byte) []byte {
+// give hands the buffer that value was returned from over to the caller, so that a large body need not be copied, and with it
+// what the buffer takes of the budget.
+func (r *Reader) give(value []byte) (body []byte, charged int) {
 	rest := r.buffered()
 	r.buf = append(make([]byte, 0, max(readBufferSize, len(rest))), rest...)
 	r.start, r.end = 0, len(rest)
 	r.buf = r.buf[:cap(r.buf)]
-	return value
+	charged, r.charged = r.charged, 0
+	return value, charged
+}
+
+// release gives back what the buffer takes of the budget; the buffer is not used any more.
+func (r *Reader) release() {
+	r.budget.give(r.charged)
+	r.charged = 0
+}
+
+// budget bounds the bytes of unfinished requests that one connection's streams hold together. A nil budget has no bound.
+type budget struct{ left atomic.Int64 }
+
+var errOverBudget = errors.New("too many bytes of unfinished requests on one connection")
+
+func newBudget(bytes int) *budget {
+	b := &budget{}
+	b.left.Store(int64(bytes))
+	return b
+}
+
+func (b *budget) take(n int) error {
+	if b == nil || n == 0 {
+		return nil
+	}
+	if b.left.Add(-int64(n)) < 0 {
+		b.left.Add(int64(n))
+		return errOverBudget
+	}
+	return nil
+}
+
+func (b *budget) give(n int) {
+	if b != nil && n != 0 {
+		b.left.Add(int64(n))
+	}
 }

@@ -20,12 +20,13 @@ const (
 	DefaultHandshakeTimeout = 5 * time.Second
 	DefaultMaxConnsPerIP    = 100
 	DefaultMaxInFlight      = 64
-	DefaultMaxStreams       = 8192
+	DefaultMaxStreams       = 4096
 	DefaultMaxRequestBytes  = 16 << 20
 	DefaultMaxResponseBytes = 256 << 20
 	DefaultFrameTimeout     = time.Minute
 	maxHeaderBytes          = 4 << 10
 	maxRequestValues        = 1 << 20 // bounds what a body of one-byte values can grow to when decoded
+	budgetBodies            = 8       // request bodies of the largest size that one connection may have unfinished
 	nonStreamingReserve     = 20      // connections of a source that streaming calls must leave free
 	acceptBackoffMin        = 5 * time.Millisecond
 	acceptBackoffMax        = time.Second
@@ -63,7 +64,8 @@ type Config struct {
 	MaxInFlight int
 	// MaxStreams bounds the open streams of one session; further ones are closed at once.
 	MaxStreams int
-	// MaxRequestBytes bounds the body of one request.
+	// MaxRequestBytes bounds the body of one request; eight times as much bounds the bodies that one connection may
+	// have unfinished, being read or handled, on all its streams.
 	MaxRequestBytes int
 }
 

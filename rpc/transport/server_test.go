@@ -199,6 +199,49 @@ func TestServerBoundsTheRequestsInFlight(t *testing.T) {
 	}
 }
 
+func TestServerBoundsTheUnfinishedBytesOfAConnection(t *testing.T) {
+	ts := startServer(t, func(c *Config) { c.MaxRequestBytes = 64 << 10 })
+	session, err := yamux.Client(dialBytes(t, ts.addr, ByteMultiplex), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	open := func() net.Conn {
+		st, err := session.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	body := strings.Repeat("x", 30<<10)
+	for range 14 { // 14 bodies of 30 KiB, and reading one more, are within 8 of 64 KiB
+		if _, err := open().Write(requestBytes(t, 1, "Test.Block", body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the handlers to run", func() bool { return ts.h.blocked.Load() == 14 })
+	refused := make(chan error, 4)
+	for range 4 { // one of these is too many
+		over := open()
+		over.Write(requestBytes(t, 1, "Test.Block", body))
+		go func() {
+			over.SetReadDeadline(time.Now().Add(patience))
+			_, err := over.Read(make([]byte, 1))
+			refused <- err
+		}()
+	}
+	if err := <-refused; err != io.EOF {
+		t.Errorf("got %v", err)
+	}
+	small := open()
+	small.Write(requestBytes(t, 2, "Test.Conn", nil))
+	readResponse(t, NewReader(small, 0))
+	c := <-ts.h.conns
+	session.Close()
+	eventually(t, "everything to be given back", func() bool { return c.budget.left.Load() == 8*64<<10 })
+	eventually(t, "its log line", func() bool { return ts.logs.count(errOverBudget.Error()) == 1 })
+}
+
 func TestHandlersEndWithTheirCaller(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -146,7 +146,7 @@ func (p *Pool) connect(addr string) (*session, error) {
 		raw.Close()
 		return nil, fmt.Errorf("start session: %w", err)
 	}
-	c := newConn(raw, state)
+	c := newConn(raw, state, budgetBodies*DefaultMaxRequestBytes)
 	c.session = mux
 	return &session{addr: addr, mux: mux, conn: c, lastUsed: time.Now(), maxIdle: p.cfg.MaxIdleStreams}, nil
 }
@@ -191,7 +191,7 @@ func (p *Pool) serveReverse(s *session) {
 }
 
 func (p *Pool) serveReverseStream(ctx context.Context, s *session, stream net.Conn) error {
-	r := NewReader(stream, p.reverse.timeout)
+	r := s.conn.reader(stream, p.reverse.timeout)
 	stream.SetReadDeadline(time.Now().Add(DefaultHandshakeTimeout))
 	first, err := r.readByte()
 	if err != nil {
