@@ -2,13 +2,18 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/rollcall-id/rollcall/rpc/transport"
 	"github.com/rollcall-id/rollcall/structs"
 )
+
+// unknownStreamText is what peers know a streaming method that does not exist by (wire.md §1.5).
+const unknownStreamText = "Unknown rpc method: "
 
 // reverse answers what servers ask over the node's own session (wire.md §1.2, §2.5). The server has authorized the caller; the
 // session tells that it is a server.
@@ -46,5 +51,5 @@ func (r reverse) ServeRPC(_ context.Context, _ *transport.Conn, method string, b
 
 // ServeStream refuses: there are no streaming methods on a node.
 func (r reverse) ServeStream(_ context.Context, _ *transport.Conn, _ net.Conn, method string) error {
-	return fmt.Errorf("Unknown rpc method: %q", method)
+	return errors.New(unknownStreamText + strconv.Quote(method))
 }

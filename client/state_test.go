@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -263,10 +264,10 @@ func TestIdentityIsStoredBeforeItIsUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		token := nodeToken(testNode, "new", time.Now(), time.Hour)
-		handed := false
+		var handed atomic.Bool
 		c.watch(func(got string) {
 			p, _ := st.load()
-			handed = got == token && p.Identity == token
+			handed.Store(got == token && p.Identity == token)
 		})
 		go func() {
 			if err := c.accept(answer{identity: token, registered: true}); err != nil {
@@ -274,12 +275,12 @@ func TestIdentityIsStoredBeforeItIsUsed(t *testing.T) {
 			}
 		}()
 		advance(900 * time.Millisecond)
-		if c.token() != testSecret || handed {
-			t.Errorf("while it is being stored: presents %s, handed on %t", kind(c.token()), handed)
+		if c.token() != testSecret || handed.Load() {
+			t.Errorf("while it is being stored: presents %s, handed on %t", kind(c.token()), handed.Load())
 		}
 		advance(time.Second)
-		if c.token() != token || !handed {
-			t.Errorf("once it is stored: presents %s, handed on %t", kind(c.token()), handed)
+		if c.token() != token || !handed.Load() {
+			t.Errorf("once it is stored: presents %s, handed on %t", kind(c.token()), handed.Load())
 		}
 	})
 }
