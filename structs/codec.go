@@ -307,9 +307,10 @@ var kinds = [...]struct {
 	width, tag int
 	perItem    uint64
 }{
-	0xc4 - 0xc4: {width: 1}, 0xc5 - 0xc4: {width: 2}, 0xc6 - 0xc4: {width: 4}, // bin
-	0xc7 - 0xc4: {width: 1, tag: 1}, 0xc8 - 0xc4: {width: 2, tag: 1}, 0xc9 - 0xc4: {width: 4, tag: 1}, // ext
-	0xd9 - 0xc4: {width: 1}, 0xda - 0xc4: {width: 2}, 0xdb - 0xc4: {width: 4}, // str
-	0xdc - 0xc4: {width: 2, perItem: 1}, 0xdd - 0xc4: {width: 4, perItem: 1}, // array
-	0xde - 0xc4: {width: 2, perItem: 2}, 0xdf - 0xc4: {width: 4, perItem: 2}, // map
+	{width: 1}, {width: 2}, {width: 4}, // 0xc4: bin
+	{width: 1, tag: 1}, {width: 2, tag: 1}, {width: 4, tag: 1}, // 0xc7: ext
+	{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, // 0xca to 0xd8: no length field
+	{width: 1}, {width: 2}, {width: 4}, // 0xd9: str
+	{width: 2, perItem: 1}, {width: 4, perItem: 1}, // 0xdc: array
+	{width: 2, perItem: 2}, {width: 4, perItem: 2}, // 0xde: map
 }

@@ -56,7 +56,7 @@ func (d dialer) hello(ctx context.Context, addr string, conn net.Conn, first byt
 	}
 	tc := tls.Client(conn, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, nil, fmt.Errorf("during the TLS handshake: %w", err)
 	}
 	state := tc.ConnectionState()
 	_, err := tc.Write([]byte{first})

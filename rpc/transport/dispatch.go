@@ -18,10 +18,10 @@ import (
 
 // Why connections are closed before they do anything.
 var (
-	errNestedTLS   = errors.New("TLS inside TLS is not allowed")
+	errNestedTLS   = errors.New("nested TLS is not allowed")
 	errNoTLS       = errors.New("peer wants TLS, which is not configured here")
 	errTLSRequired = errors.New("peer does not use TLS, which is required here")
-	errNoRaft      = errors.New("Raft connection, but Raft is not accepting any")
+	errNoRaft      = errors.New("no part of this server accepts Raft connections now")
 )
 
 type badByteError struct{ b byte }
@@ -103,7 +103,7 @@ func (s *Server) handshake(raw net.Conn) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.HandshakeTimeout)
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("during the TLS handshake: %w", err)
 	}
 	return tc, nil
 }
@@ -111,7 +111,7 @@ func (s *Server) handshake(raw net.Conn) (*tls.Conn, error) {
 func (s *Server) handToRaft(c *Conn, le *lease) (handed bool, err error) {
 	if s.cfg.AuthorizeRaft != nil {
 		if err := s.cfg.AuthorizeRaft(c); err != nil {
-			return false, fmt.Errorf("Raft connection refused: %w", err)
+			return false, fmt.Errorf("refuse Raft connection: %w", err)
 		}
 	}
 	le.release()

@@ -102,7 +102,6 @@ func NeverSent(err error) bool {
 // structs.Err values of the msgpack scanner, in a FrameError.
 var (
 	errFrameTruncated  = errors.New("connection ended inside it")
-	errHeaderShape     = errors.New("not a map of header fields")
 	errUnexpectedBytes = errors.New("bytes after the response")
 	errWrongSeq        = errors.New("sequence number of another request")
 )

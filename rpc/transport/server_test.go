@@ -383,7 +383,7 @@ func TestServerTLS(t *testing.T) {
 		c := tls.Client(dialBytes(t, ts.addr, ByteTLS), testTLS())
 		c.Write([]byte{ByteTLS})
 		expectClosed(t, c)
-		eventually(t, "its log line", func() bool { return ts.logs.count("TLS inside TLS") == 1 })
+		eventually(t, "its log line", func() bool { return ts.logs.count("nested TLS") == 1 })
 	})
 	t.Run("calls work and the handler sees the certificate", func(t *testing.T) {
 		p := startPool(t, PoolConfig{DialTLS: useTestTLS})
