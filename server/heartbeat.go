@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -168,6 +170,12 @@ func (s *Server) markDown(stop <-chan struct{}) {
 			s.markNodesDown(s.heartbeats.collect(id))
 		}
 	}
+}
+
+// proposal is a node's new status on its way through Raft.
+type proposal struct {
+	id     string
+	future raft.ApplyFuture
 }
 
 // markNodesDown proposes the nodes' new status. A server that can't show that it still leads marks no one: the

@@ -86,7 +86,15 @@ func (k endpointKeyring) NewRootKey(state structs.KeyState, now time.Time, publi
 	if err != nil {
 		return nil, fmt.Errorf("make root key ID: %w", err)
 	}
-	return k.Keyring.NewRootKey(keyring.KeySpec{ID: id, Now: now, State: state, PublishTime: publish})
+	return k.Keyring.NewRootKey(keyring.KeySpec{ID: id, Now: now, State: state, PublishTime: publishTime(publish)})
 }
 
 func (k endpointKeyring) Discovery() *structs.OIDCDiscovery { return keyring.Discovery(k.issuer) }
+
+// publishTime turns Unix ns into a time, 0 into none.
+func publishTime(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
+}

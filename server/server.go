@@ -206,6 +206,12 @@ func (s *Server) RPC(ctx context.Context, method string, args, reply any) error 
 	return s.endpoints.RPC(ctx, method, args, reply)
 }
 
+// RPCAddr is the address at which others reach the RPC port.
+func (s *Server) RPCAddr() string { return s.cfg.RPCAdvertise }
+
+// Done is closed when the server begins to stop.
+func (s *Server) Done() <-chan struct{} { return s.ctx.Done() }
+
 // Failed delivers the reason why the server can't go on; its owner then shuts it down and exits non-zero.
 func (s *Server) Failed() <-chan error { return s.failed }
 
