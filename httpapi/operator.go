@@ -24,7 +24,8 @@ func removeRaftPeer(c *call) (any, error) {
 	case id == "":
 		return nil, badRequest("Must specify the peer's ID to remove")
 	}
-	return c.writeNothing("Operator.RaftRemovePeerByID", &structs.RaftPeerRequest{ID: id, WriteRequest: c.writeRequest()})
+	args := &structs.RaftPeerRequest{ID: id, WriteRequest: c.writeRequest()}
+	return nil, c.call("Operator.RaftRemovePeerByID", args, &structs.Empty{})
 }
 
 // leadershipTransferJSON is the answer of a transfer. Err is always null: a failed one is an error answer.
