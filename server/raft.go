@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -36,11 +37,56 @@ var (
 	_ raft.WithClose   = strictTransport{}
 )
 
-// streamLayer gives Raft the connections that arrive on the RPC port with its first byte.
-type streamLayer struct{ *transport.RaftLayer }
+// streamLayer gives Raft the connections that arrive on the RPC port with its first byte. Raft's transport does
+// not end those it serves when it is closed, so this does.
+type streamLayer struct {
+	*transport.RaftLayer
+	mu   sync.Mutex // guards open
+	open map[net.Conn]struct{}
+}
 
-func (l streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+func newStreamLayer(l *transport.RaftLayer) *streamLayer {
+	return &streamLayer{RaftLayer: l, open: make(map[net.Conn]struct{})}
+}
+
+// Dial connects to another server's Raft.
+func (l *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	return l.RaftLayer.Dial(string(addr), timeout)
+}
+
+// Accept returns the next connection and keeps it in sight until it is closed.
+func (l *streamLayer) Accept() (net.Conn, error) {
+	conn, err := l.RaftLayer.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[conn] = struct{}{}
+	return &raftConn{Conn: conn, layer: l}, nil
+}
+
+// closeConns ends the connections that are still served.
+func (l *streamLayer) closeConns() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		_ = c.Close() // the peer sees it; there is no one else to tell
+	}
+}
+
+// raftConn leaves its layer's sight when it is closed.
+type raftConn struct {
+	net.Conn
+	layer *streamLayer
+}
+
+// Close closes the connection.
+func (c *raftConn) Close() error {
+	c.layer.mu.Lock()
+	delete(c.layer.open, c.Conn)
+	c.layer.mu.Unlock()
+	return c.Conn.Close()
 }
 
 func (s *Server) raftConfig() *raft.Config {
@@ -79,8 +125,9 @@ func (s *Server) startRaft() error {
 		return err
 	}
 	s.stores = st
+	s.raftLayer = newStreamLayer(s.transport.RaftLayer())
 	s.raftTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streamLayer{s.transport.RaftLayer()}, MaxPool: raftMaxPool, Timeout: raftTransportTimeout,
+		Stream: s.raftLayer, MaxPool: raftMaxPool, Timeout: raftTransportTimeout,
 		Logger: s.log.Named("raft-net"), MsgpackUseNewTimeFormat: true,
 	})
 	trans := strictTransport{s.raftTransport}

@@ -47,6 +47,7 @@ type Server struct {
 	raft          *raft.Raft
 	raftConf      *raft.Config
 	raftTransport *raft.NetworkTransport
+	raftLayer     *streamLayer
 	leaderCh      chan bool
 	reconcile     chan struct{}
 	bootstrapped  bool        // used by watchGossip only
@@ -336,6 +337,7 @@ func (s *Server) shutdown() error {
 	}
 	if s.raftTransport != nil {
 		keep(s.raftTransport.Close())
+		s.raftLayer.closeConns()
 	}
 	if s.pool != nil {
 		s.pool.Close()

@@ -1,0 +1,192 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rollcall-id/rollcall/internal/leak"
+	"github.com/rollcall-id/rollcall/rpc/transport"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+const testRegion = "global"
+
+// listen opens a port on loopback that the test's end closes.
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// freePort finds a port that gossip can have, for TCP and UDP.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 50 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := ln.Addr().(*net.TCPAddr).Port
+		udp, err := net.ListenPacket("udp", ln.Addr().String())
+		_ = ln.Close()
+		if err == nil {
+			_ = udp.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port for gossip")
+	return 0
+}
+
+// testConfig is a server on loopback that keeps everything in memory and elects quickly.
+func testConfig(t *testing.T, name string, expect int) Config {
+	t.Helper()
+	c := DefaultConfig()
+	c.Region, c.NodeName, c.Build, c.BootstrapExpect = testRegion, name, "2.0.5", expect
+	c.RPCListener = listen(t)
+	c.RPCAdvertise = c.RPCListener.Addr().String()
+	c.Gossip = GossipConfig{BindAddr: "127.0.0.1", BindPort: freePort(t), Local: true}
+	c.Gossip.AdvertiseAddr, c.Gossip.AdvertisePort = "127.0.0.1", c.Gossip.BindPort
+	c.RetryJoin.Interval = 200 * time.Millisecond
+	c.Raft.HeartbeatTimeout, c.Raft.ElectionTimeout, c.Raft.LeaderLease = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
+	c.Autopilot.ServerStabilizationTime = 0
+	c.Logger = hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Warn, Output: testWriter{t}})
+	return c
+}
+
+// testWriter sends the log to the test's output.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Logf("%s", p)
+	return len(p), nil
+}
+
+func gossipAddr(c Config) string { return fmt.Sprintf("127.0.0.1:%d", c.Gossip.BindPort) }
+
+// start starts a server that the test's end stops.
+func start(t *testing.T, c Config) *Server {
+	t.Helper()
+	s, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Shutdown(); err != nil {
+			t.Errorf("shut down %s: %v", c.NodeName, err)
+		}
+	})
+	return s
+}
+
+// cluster starts n servers that form a cluster.
+func cluster(t *testing.T, n int, edit func(*Config)) []*Server {
+	t.Helper()
+	confs := make([]Config, n)
+	var join []string
+	for i := range confs {
+		confs[i] = testConfig(t, fmt.Sprintf("s%d", i+1), n)
+		join = append(join, gossipAddr(confs[i]))
+	}
+	servers := make([]*Server, n)
+	for i := range confs {
+		if n > 1 {
+			confs[i].RetryJoin.Addrs = join
+		}
+		if edit != nil {
+			edit(&confs[i])
+		}
+		servers[i] = start(t, confs[i])
+	}
+	waitLeader(t, servers...)
+	return servers
+}
+
+// eventually waits until ok says so, looking often; the time is generous since machines are slow at times.
+func eventually(t *testing.T, what string, ok func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// waitLeader returns the server that leads and is ready.
+func waitLeader(t *testing.T, servers ...*Server) *Server {
+	t.Helper()
+	var leader *Server
+	eventually(t, "a leader", func() error {
+		for _, s := range servers {
+			if s.ready.Load() {
+				leader = s
+			}
+		}
+		if leader == nil {
+			return fmt.Errorf("no server leads")
+		}
+		for _, s := range servers {
+			if s.ctx.Err() == nil && s.leaderAddr() != leader.leaderAddr() {
+				return fmt.Errorf("%s knows leader %q", s.cfg.NodeName, s.leaderAddr())
+			}
+		}
+		return nil
+	})
+	return leader
+}
+
+func newPool(t *testing.T) *transport.Pool {
+	t.Helper()
+	p := transport.NewPool(transport.PoolConfig{})
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func testNode() *structs.Node {
+	return &structs.Node{
+		ID: newUUID(), SecretID: newUUID(), Datacenter: "dc1", Name: "node", NodeClass: "c", Status: structs.NodeStatusInit,
+		Attributes: map[string]string{structs.AttrNomadVersion: "2.0.5", "kernel.name": "linux"},
+	}
+}
+
+// register registers the node over addr and returns the reply.
+func register(t *testing.T, p *transport.Pool, addr string, n *structs.Node, token string) *structs.NodeUpdateResponse {
+	t.Helper()
+	req := &structs.NodeRegisterRequest{Node: n, WriteRequest: structs.WriteRequest{Region: testRegion, AuthToken: token}}
+	var reply structs.NodeUpdateResponse
+	if err := p.Call(t.Context(), addr, "Node.Register", req, &reply); err != nil {
+		t.Fatalf("register over %s: %v", addr, err)
+	}
+	return &reply
+}
+
+// heartbeat sends a ready status over addr.
+func heartbeat(p *transport.Pool, t *testing.T, addr, nodeID, token string, force bool) (*structs.NodeUpdateResponse, error) {
+	req := &structs.NodeUpdateStatusRequest{
+		NodeID: nodeID, Status: structs.NodeStatusReady, ForceIdentityRenewal: force,
+		WriteRequest: structs.WriteRequest{Region: testRegion, AuthToken: token},
+	}
+	var reply structs.NodeUpdateResponse
+	err := p.Call(t.Context(), addr, "Node.UpdateStatus", req, &reply)
+	return &reply, err
+}
