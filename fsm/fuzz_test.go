@@ -23,7 +23,7 @@ func FuzzApply(f *testing.F) {
 	f.Add([]byte{byte(structs.BatchNodeUpdateDrainMsg), 0x81, 0xa7, 'U', 'p', 'd', 'a', 't', 'e', 's', 0x81, 0xa1, 'a', 0xc0})
 	base := persist(f, func() *FSM {
 		base := New(Config{})
-		base.ApplyBatch(newGenerator(f, 1).log(200))
+		base.ApplyBatch(newGenerator(f, 1).log(60))
 		return base
 	}())
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -38,6 +38,9 @@ func FuzzApply(f *testing.F) {
 			if res != m.Err() { //nolint:errorlint // the very same error
 				t.Fatalf("stopped by %v, answered %v", m.Err(), res)
 			}
+			return
+		}
+		if digest(t, m) == before {
 			return
 		}
 		saved := persist(t, m)
