@@ -158,10 +158,11 @@ func (k *Keyring) Ready() (ok bool, pending []string, failed map[string]error) {
 }
 
 // Usable reports whether the key with that ID is loaded, or may still become so without anyone's help: it is
-// the usable of Plan. A key whose unwrapping failed several times in a row, or that has no material, is not.
+// the Usable of Facts. A key whose unwrapping failed several times in a row, or that has no material, is not; one
+// that Set has not been told of yet is.
 func (k *Keyring) Usable(keyID string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := k.entries[keyID]
-	return e != nil && !e.hopeless()
+	return e == nil || !e.hopeless()
 }

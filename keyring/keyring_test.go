@@ -93,6 +93,9 @@ func TestNotReadyBeforeTheFirstSet(t *testing.T) {
 	if ok, _, _ := k.Ready(); ok {
 		t.Error("ready before it was told of any keys")
 	}
+	if !k.Usable(keyID(1)) {
+		t.Error("a key that it was not told of yet would be replaced")
+	}
 	k.Set(context.Background(), nil)
 	if ok, _, _ := k.Ready(); !ok {
 		t.Error("not ready although there are no keys")
@@ -287,6 +290,30 @@ func TestMetadataOnlyKeysAreNeitherLoadedNorRetried(t *testing.T) {
 	// Its material may still arrive.
 	k.Set(context.Background(), []*structs.RootKey{testRootKey(t, structs.AlgES256, 1, structs.KeyStateActive)})
 	mustSign(t, k, nodeClaims(1))
+}
+
+func TestWaitLoaded(t *testing.T) {
+	good, bad := testRootKey(t, structs.AlgES256, 1, structs.KeyStateActive), testRootKey(t, structs.AlgES256, 2, structs.KeyStateInactive)
+	bad.WrappedKeys[0].KeyEncryptionKey[0] ^= 1
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyring(t, Config{})
+		go func() {
+			time.Sleep(time.Second)
+			k.Set(context.Background(), []*structs.RootKey{good, bad})
+		}()
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := k.WaitLoaded(ctx, good.KeyID); err != nil || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		if err := k.WaitLoaded(ctx, bad.KeyID); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the reason is not told: %v", err)
+		}
+		if err := k.WaitLoaded(ctx, keyID(99)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a key that never comes: %v", err)
+		}
+	})
 }
 
 func TestAPromotionKeepsTheLoadedKey(t *testing.T) {

@@ -152,7 +152,7 @@ func (f *fleet) check() {
 	if f.sane > longest && (service > longest || age > longest && service > soon) {
 		f.t.Fatalf("the active key is %v old and has served for %v; the threshold is %v", age, service, p.RotationThreshold)
 	}
-	limit := p.RotationThreshold + p.GCThreshold + longestSkew + slack
+	limit := p.RotationThreshold + p.GCThreshold + 2*longestSkew + slack // made by a clock ahead, judged by one behind
 	for _, k := range f.keys {
 		since, gone := f.retired[k.KeyID]
 		if !gone || k.IsActive() || k.IsPrepublished() {

@@ -209,23 +209,11 @@ func missing(parameter string) error {
 	return invalid("header's %s is not a string or empty", parameter)
 }
 
-// payload lets jwt decode identity claims. Its accessors are not used: jwt's own checks are off.
-type payload struct{ structs.IdentityClaims }
-
-var _ jwt.Claims = (*payload)(nil)
-
-func (p *payload) GetExpirationTime() (*jwt.NumericDate, error) { return date(p.Expiry), nil }
-func (p *payload) GetIssuedAt() (*jwt.NumericDate, error)       { return date(p.IssuedAt), nil }
-func (p *payload) GetNotBefore() (*jwt.NumericDate, error)      { return date(p.NotBefore), nil }
-func (p *payload) GetIssuer() (string, error)                   { return p.Issuer, nil }
-func (p *payload) GetSubject() (string, error)                  { return p.Subject, nil }
-func (p *payload) GetAudience() (jwt.ClaimStrings, error)       { return p.Audience, nil }
-
-func date(sec int64) *jwt.NumericDate {
-	if sec == 0 {
-		return nil
-	}
-	return jwt.NewNumericDate(time.Unix(sec, 0).UTC())
+// payload lets jwt decode identity claims. The embedded interface stays nil: it is for jwt's own checks, which
+// are off.
+type payload struct {
+	jwt.Claims
+	structs.IdentityClaims
 }
 
 // checkContent reports what is wrong with claims apart from the time: the rules for what we accept, and

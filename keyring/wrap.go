@@ -228,10 +228,10 @@ func (s *wrapperSet) unwrapCopy(ctx context.Context, keyID string, wk *structs.W
 	return m, nil
 }
 
-// toBlob and fromBlob convert the envelope; ClientData, which no provider of root keys writes, is left out.
+// toBlob and fromBlob convert the envelope. Left out is what it has for callers' own use (Plaintext, Wrapped,
+// ValuePath, ClientData) and, on the way into the replicated state, a key in clear.
 func toBlob(b *structs.BlobInfo) *wrapping.BlobInfo {
-	out := &wrapping.BlobInfo{Ciphertext: b.Ciphertext, Iv: b.Iv, Hmac: b.Hmac, Wrapped: b.Wrapped,
-		Plaintext: b.Plaintext, ValuePath: b.ValuePath}
+	out := &wrapping.BlobInfo{Ciphertext: b.Ciphertext, Iv: b.Iv, Hmac: b.Hmac}
 	if ki := b.KeyInfo; ki != nil {
 		out.KeyInfo = &wrapping.KeyInfo{Mechanism: ki.Mechanism, HmacMechanism: ki.HmacMechanism, KeyId: ki.KeyId,
 			HmacKeyId: ki.HmacKeyId, WrappedKey: ki.WrappedKey, Flags: ki.Flags, KeyType: wrapping.KeyType(ki.KeyType),
@@ -245,12 +245,11 @@ func toBlob(b *structs.BlobInfo) *wrapping.BlobInfo {
 }
 
 func fromBlob(b *wrapping.BlobInfo) *structs.BlobInfo {
-	out := &structs.BlobInfo{Ciphertext: b.GetCiphertext(), Iv: b.GetIv(), Hmac: b.GetHmac(), Wrapped: b.GetWrapped(),
-		Plaintext: b.GetPlaintext(), ValuePath: b.GetValuePath()}
+	out := &structs.BlobInfo{Ciphertext: b.GetCiphertext(), Iv: b.GetIv(), Hmac: b.GetHmac()}
 	if ki := b.GetKeyInfo(); ki != nil {
 		out.KeyInfo = &structs.KeyInfo{Mechanism: ki.Mechanism, HmacMechanism: ki.HmacMechanism, KeyId: ki.KeyId,
 			HmacKeyId: ki.HmacKeyId, WrappedKey: ki.WrappedKey, Flags: ki.Flags, KeyType: int32(ki.KeyType),
-			Key: ki.Key, KeyEncoding: int32(ki.KeyEncoding), WrappedKeyEncoding: int32(ki.WrappedKeyEncoding)}
+			KeyEncoding: int32(ki.KeyEncoding), WrappedKeyEncoding: int32(ki.WrappedKeyEncoding)}
 		for _, p := range ki.KeyPurposes {
 			out.KeyInfo.KeyPurposes = append(out.KeyInfo.KeyPurposes, int32(p))
 		}
