@@ -33,8 +33,8 @@ type State interface {
 
 // Applier proposes commands to Raft and waits until this server has applied them.
 type Applier interface {
-	// Apply returns the index of the command and what the state machine answered. An error is either the state
-	// machine's refusal or, if the command may not have been committed, one that wraps structs.ErrNoLeader.
+	// Apply returns the index of the command and what the state machine answered. An error is the state machine's
+	// refusal, one that wraps structs.ErrNoLeader if nothing was proposed, or another if the outcome is not known.
 	Apply(t structs.MessageType, msg any) (Applied, error)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -177,14 +178,19 @@ func (s *Server) propose(t structs.MessageType, msg any) (raft.ApplyFuture, erro
 	return s.raft.Apply(buf, applyTimeout), nil
 }
 
-// outcome waits for a proposed command. An error that wraps structs.ErrNoLeader may hide a success: the command
-// can still be committed by the next leader.
+// errUnconfirmed is the answer when leadership ended while a command was on its way: the next leader may or may
+// not commit it. It must not read like structs.ErrNoLeader, on which callers simply try again.
+var errUnconfirmed = errors.New("leadership was lost while the change was being made: it may or may not have taken effect, look before you try again")
+
+// outcome waits for a proposed command. An error that wraps structs.ErrNoLeader says that nothing was done.
 func outcome(t structs.MessageType, f raft.ApplyFuture) (rpc.Applied, error) {
 	switch err := f.Error(); {
 	case errors.Is(err, raft.ErrEnqueueTimeout):
-		return rpc.Applied{}, structs.Coded(429, "%w: the Raft queue is full", structs.ErrOverloaded)
+		return rpc.Applied{}, structs.Coded(http.StatusTooManyRequests, "%w: the Raft queue is full", structs.ErrOverloaded)
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return rpc.Applied{}, fmt.Errorf("%w: %s not proposed: %w", structs.ErrNoLeader, t, err)
 	case err != nil:
-		return rpc.Applied{}, fmt.Errorf("%w: %s not confirmed: %w", structs.ErrNoLeader, t, err)
+		return rpc.Applied{}, fmt.Errorf("%s: %w: %w", t, errUnconfirmed, err)
 	}
 	if err, ok := f.Response().(error); ok && err != nil {
 		return rpc.Applied{}, err
