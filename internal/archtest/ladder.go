@@ -53,12 +53,12 @@ var ladder = []rung{
 	{pkg: "api", may: []string{"structs"}},
 
 	// One process: server, client and HTTP from one configuration.
-	{pkg: "agent", may: []string{"structs", "rpc", "server", "client", "httpapi", "config"}},
+	{pkg: "agent", may: []string{"structs", "keyring", "rpc", "server", "client", "httpapi", "config"}},
 	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "config", "api", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
 	{pkg: "e2e/...", may: []string{"structs", "api", "e2e/..."}, blackBox: true},
-	{pkg: "bench", may: []string{"structs", "rpc/transport"}},
+	{pkg: "bench", may: []string{"structs", "rpc/transport", "fsm", "keyring", "e2e"}},
 }
 
 // covers tells whether the ladder path names rel, both relative to the module.
