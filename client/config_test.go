@@ -127,6 +127,8 @@ func TestPauses(t *testing.T) {
 		limit := rapid.SampledFrom([]time.Duration{devRetryMax, retryMax}).Draw(t, "limit")
 		if d := afterFailure(failures, left, limit); d < retryMin/2 || d > limit {
 			t.Fatalf("pause of %s", d)
+		} else if left > 0 && d > max(left/4, retryMin) {
+			t.Fatalf("pause of %s with %s left", d, left)
 		}
 		if d := exponential(failures, limit); d < retryMin || d > limit {
 			t.Fatalf("exponential pause of %s", d)

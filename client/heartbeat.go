@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/rollcall-id/rollcall/structs"
@@ -11,7 +10,7 @@ import (
 
 // heartbeats sends heartbeats until the node has to register again or ctx ends. heard tells whether any was accepted.
 func (c *Client) heartbeats(ctx context.Context) (heard bool) {
-	next := rand.N(firstHeartbeatMax)
+	next := c.firstHeartbeat()
 	failures := 0
 	for c.pause(ctx, next) {
 		if c.changed.Load() {

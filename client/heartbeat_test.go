@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -155,6 +156,81 @@ func TestIdentityThatCanNotBeStoredIsNotUsed(t *testing.T) {
 		advance(10 * time.Second)
 		if used.Load() != 1 || !isReady(c) {
 			t.Errorf("with space again: handed on %d identities, ready %t", used.Load(), isReady(c))
+		}
+	})
+}
+
+func TestRefusedIdentityIsNotPresentedAgain(t *testing.T) {
+	f := newFakeCluster("s1:4647")
+	inBubble(t, f, new(memStore), nil, func(t *testing.T, c *Client) {
+		advance(5 * time.Second)
+		f.do(func() { f.noMint, f.keyGone[c.cred.token()] = true, true })
+		f.forgetHistory()
+		advance(30 * time.Second)
+		want := []string{"identity-1", "secret", "secret", "secret"}
+		if diff := cmp.Diff(want, kinds(f.history("Node.UpdateStatus"))); diff != "" {
+			t.Errorf("heartbeats, -want +got:\n%s", diff)
+		}
+		if ok, msg := c.Health(); ok || !strings.Contains(msg, "refuse the identity") {
+			t.Errorf("Health() = %t, %q", ok, msg)
+		}
+	})
+}
+
+func TestServersSetThePaceWithinBounds(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		ttl   time.Duration
+		watch time.Duration
+		beats int // one more or less is fine
+	}{
+		{"a negative TTL", -time.Hour, time.Minute, 60},
+		{"no TTL", 0, time.Minute, 60},
+		{"an hour", time.Hour, 48 * time.Hour, 48},
+		{"a year", 365 * 24 * time.Hour, 120 * time.Hour, 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFakeCluster("s1:4647")
+			f.lifetime = 1000 * time.Hour
+			inBubble(t, f, new(memStore), nil, func(t *testing.T, c *Client) {
+				f.do(func() { f.ttl = tc.ttl })
+				advance(tc.watch)
+				if n := len(f.history("Node.UpdateStatus")); n < tc.beats-1 || n > tc.beats+1 {
+					t.Errorf("%d heartbeats, want %d", n, tc.beats)
+				}
+			})
+		})
+	}
+}
+
+func TestReplyWithoutALeaderLeadsToAnotherServer(t *testing.T) {
+	f := newFakeCluster("s1:4647", "s2:4647")
+	inBubble(t, f, new(memStore), nil, func(t *testing.T, c *Client) {
+		advance(5 * time.Second)
+		before := c.servers.pick()
+		f.do(func() {
+			f.edit = func(_ string, r *structs.NodeUpdateResponse) { r.LeaderRPCAddr, f.edit = "", nil }
+		})
+		advance(10 * time.Second)
+		if c.servers.pick() == before {
+			t.Errorf("still talks to %s", before)
+		}
+	})
+}
+
+func TestMissedHeartbeatIsLogged(t *testing.T) {
+	const message = "a heartbeat was missed"
+	out := new(logBuffer)
+	f := newFakeCluster("s1:4647")
+	f.edit = func(_ string, r *structs.NodeUpdateResponse) { r.Index = 9 }
+	inBubble(t, f, new(memStore), func(cfg *Config) { cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: out}) }, func(t *testing.T, c *Client) {
+		advance(5 * time.Second) // the first heartbeat makes the node ready, which is a write
+		if strings.Contains(out.String(), message) {
+			t.Errorf("the log speaks of it at the first heartbeat:\n%s", out)
+		}
+		advance(10 * time.Second)
+		if !strings.Contains(out.String(), message) {
+			t.Errorf("the log does not speak of it:\n%s", out)
 		}
 	})
 }

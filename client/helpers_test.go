@@ -45,6 +45,8 @@ type fakeCluster struct {
 	intros   map[string]bool   // valid introduction tokens
 	strict   bool
 	noLeader bool
+	cutOff   map[string]bool // servers that know no leader
+	stopping map[string]bool // servers that answer that they shut down
 	noMint   bool
 	hasty    bool // allocation queries are answered at once
 	edit     func(method string, r *structs.NodeUpdateResponse)
@@ -65,7 +67,7 @@ type seen struct {
 func newFakeCluster(names ...string) *fakeCluster {
 	return &fakeCluster{
 		ttl: 10 * time.Second, lifetime: time.Hour, names: names, down: map[string]bool{}, hung: map[string]bool{},
-		nodes: map[string]string{}, keyGone: map[string]bool{}, intros: map[string]bool{},
+		cutOff: map[string]bool{}, stopping: map[string]bool{}, nodes: map[string]string{}, keyGone: map[string]bool{}, intros: map[string]bool{},
 	}
 }
 
@@ -195,7 +197,10 @@ func (f *fakeCluster) register(addr string, req *structs.NodeRegisterRequest) (a
 	defer f.mu.Unlock()
 	n := req.Node
 	f.calls = append(f.calls, seen{at: time.Now(), addr: addr, method: "Node.Register", token: req.AuthToken, meta: n.Meta})
-	if f.noLeader {
+	if f.stopping[addr] {
+		return nil, structs.ErrShutdown
+	}
+	if f.noLeader || f.cutOff[addr] {
 		return nil, structs.ErrNoLeader
 	}
 	if err := n.ValidateRegistration(); err != nil {
@@ -227,7 +232,10 @@ func (f *fakeCluster) updateStatus(addr string, req *structs.NodeUpdateStatusReq
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, seen{at: time.Now(), addr: addr, method: "Node.UpdateStatus", token: req.AuthToken, forced: req.ForceIdentityRenewal})
-	if f.noLeader {
+	if f.stopping[addr] {
+		return nil, structs.ErrShutdown
+	}
+	if f.noLeader || f.cutOff[addr] {
 		return nil, structs.ErrNoLeader
 	}
 	w := f.authenticate(req.AuthToken)

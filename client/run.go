@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 )
 
@@ -60,4 +61,12 @@ func (c *Client) retryLimit() time.Duration {
 		return devRetryMax
 	}
 	return retryMax
+}
+
+// firstHeartbeat is the pause between a registration and the heartbeat after it.
+func (c *Client) firstHeartbeat() time.Duration {
+	if c.cfg.Dev {
+		return rand.N(devFirstHeartbeatMax)
+	}
+	return rand.N(firstHeartbeatMax)
 }

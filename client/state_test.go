@@ -161,6 +161,40 @@ func TestDamagedStateIsRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
+func TestDatabaseCutAtAnyPageIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openStore(dir, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{30000, 10, 30000, 500} {
+		if err := s.save(persisted{strings.Repeat("x", size), true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var used int64
+	if err := s.db.View(func(tx *bbolt.Tx) error { used = tx.Size(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := os.Getpagesize()
+	for n := page; int64(n) < used; n += page {
+		cut := t.TempDir()
+		if err := os.WriteFile(filepath.Join(cut, stateFile), whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newNode(cut); err == nil || !strings.Contains(err.Error(), "open client state") {
+			t.Errorf("cut to %d of %d bytes: %v", n, used, err)
+		}
+	}
+}
+
 func TestStoredIdentityMustBeOfThisNode(t *testing.T) {
 	for _, tc := range []struct{ name, identity, want string }{
 		{"of another node", nodeToken(testSecret, "x", time.Unix(1<<31, 0), time.Hour), "belongs to node"},

@@ -19,6 +19,8 @@ const (
 	devRetryMax = time.Second
 	// firstHeartbeatMax spreads the first heartbeats of nodes that registered together.
 	firstHeartbeatMax = time.Second
+	// devFirstHeartbeatMax is the same for the one node of development mode.
+	devFirstHeartbeatMax = 50 * time.Millisecond
 	// heartbeatGrace is how long servers wait, by default, beyond the TTL before they mark a node down.
 	heartbeatGrace = 10 * time.Second
 	// ttlMin and ttlMax bound what a server can ask for.
