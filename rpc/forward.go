@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/rollcall-id/rollcall/rpc/transport"
@@ -26,19 +27,29 @@ func (s *Server) forward(c *Call, req structs.RPCRequest, reply any) (bool, erro
 	case region != s.cfg.Region:
 		return true, s.forwardRegion(c, region, req, reply)
 	}
-	if c.method.Route == RouteRegion || req.IsRead() && req.StaleAllowed() {
+	if c.method.Route == RouteRegion || c.isRead(req) && req.StaleAllowed() {
 		return false, nil
 	}
 	return s.forwardLeader(c, req, reply)
 }
 
+// isRead reports whether the call changes nothing.
+func (c *Call) isRead(req structs.RPCRequest) bool { return req.IsRead() && !c.method.Changes }
+
+// forwardRegion asks the region's servers in random order until one has answered. One that does not lead refuses
+// what only a leader may answer, since a call is forwarded once; then it is another's turn.
 func (s *Server) forwardRegion(c *Call, region string, req structs.RPCRequest, reply any) error {
-	servers := s.deps.Cluster.RegionServers(region)
-	if len(servers) == 0 {
-		return fmt.Errorf("%w: %s", structs.ErrNoRegionPath, region)
+	err := fmt.Errorf("%w: %s", structs.ErrNoRegionPath, region)
+	if c.cameForwarded {
+		return err // whoever sent it took this server for one of that region
 	}
-	addr := servers[rand.IntN(len(servers))]
-	return s.call(c, addr, req, reply)
+	servers := s.deps.Cluster.RegionServers(region)
+	for _, i := range rand.Perm(len(servers)) {
+		if err = s.call(c, servers[i], req, reply); err == nil || !retryable(err, c.isRead(req)) {
+			return err
+		}
+	}
+	return err
 }
 
 // forwardLeader finds the leader, waiting for one up to the hold timeout.
@@ -51,7 +62,7 @@ func (s *Server) forwardLeader(c *Call, req structs.RPCRequest, reply any) (bool
 		err := s.noLeader()
 		// A call that was forwarded once is not forwarded again: the first server looks for the new leader.
 		if addr := s.deps.Leader.LeaderAddr(); addr != "" && !s.deps.Leader.Leading() && !c.cameForwarded {
-			if err = s.call(c, addr, req, reply); err == nil || !retryable(err, req.IsRead()) {
+			if err = s.call(c, addr, req, reply); err == nil || !retryable(err, c.isRead(req)) {
 				return true, err
 			}
 		}
@@ -89,10 +100,13 @@ func (s *Server) noLeader() error {
 	return structs.ErrNoLeader
 }
 
-// retryable reports whether the call can be made once more: it never reached a leader, or it changes nothing.
+// retryable reports whether the call can be made once more: it never reached a leader, or it changes nothing. A
+// server that refused says no more than that there is no leader; one that lost the lead with a command under way
+// says which, and that command may yet be committed.
 func retryable(err error, read bool) bool {
 	if errors.Is(err, structs.ErrNoLeader) || errors.Is(err, structs.ErrNotReady) {
-		return true
+		text := err.Error()
+		return read || strings.HasSuffix(text, structs.ErrNoLeader.Error()) || strings.HasSuffix(text, structs.ErrNotReady.Error())
 	}
 	var te *transport.TransportError
 	return errors.As(err, &te) && (read || transport.NeverSent(err))

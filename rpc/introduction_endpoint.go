@@ -3,6 +3,7 @@ package rpc
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -27,6 +28,8 @@ func (s *Server) createIntroduction(c *Call, req *structs.ClientIntroductionRequ
 	switch in := s.cfg.Introduction; {
 	case ttl < 0:
 		return structs.Coded(http.StatusBadRequest, "introduction TTL %s is negative", ttl)
+	case ttl > 0 && ttl < time.Second:
+		return structs.Coded(http.StatusBadRequest, "introduction TTL %s is under one second, the resolution of a token's times", ttl)
 	case ttl == 0:
 		ttl = in.DefaultTTL
 	case ttl > in.MaxTTL:

@@ -14,8 +14,8 @@ func (s *Server) registerKeyringMethods() {
 	handle(s, Spec{Name: "Keyring.List", Blocking: true}, allowRead[structs.GenericRequest], s.keyringList)
 	handle(s, Spec{Name: "Keyring.Rotate"}, allowOperator[structs.KeyringRotateRequest], s.keyringRotate)
 	handle(s, Spec{Name: "Keyring.Delete"}, allowOperator[structs.KeyringDeleteRequest], s.keyringDelete)
-	handle(s, Spec{Name: "Keyring.ListPublic", Blocking: true}, allowAnyone[structs.GenericRequest], s.keyringListPublic)
-	handle(s, Spec{Name: "Keyring.GetConfig", Route: RouteRegion}, allowAnyone[structs.GenericRequest], s.keyringGetConfig)
+	handle(s, Spec{Name: "Keyring.ListPublic", Auth: AuthPublic, Blocking: true}, allowAnyone[structs.GenericRequest], s.keyringListPublic)
+	handle(s, Spec{Name: "Keyring.GetConfig", Auth: AuthPublic, Route: RouteRegion}, allowAnyone[structs.GenericRequest], s.keyringGetConfig)
 }
 
 // readKeys watches the root keys.
@@ -44,12 +44,57 @@ func (s *Server) keyringList(c *Call, req *structs.GenericRequest, reply *struct
 }
 
 // keyringListPublic lists the verification keys. They come from the keyring, which has unwrapped them; the
-// table is read for its index, so that callers can wait for changes.
+// table is read for its index, so that callers can wait for changes. A key may stand in the table before it is
+// unwrapped: who waits for changes is given it a moment later, and who does not gets an index at which the change
+// is still to come. A key that can't be unwrapped holds nobody up for longer.
 func (s *Server) keyringListPublic(c *Call, req *structs.GenericRequest, reply *structs.KeyringListPublicResponse) error {
-	err := c.readKeys(&req.QueryOptions, &reply.QueryMeta, func(*structs.RootKey) {})
-	reply.PublicKeys = s.deps.Keyring.Public()
+	published := make(map[string]uint64) // index of each key that is to be published
+	err := c.readKeys(&req.QueryOptions, &reply.QueryMeta, func(k *structs.RootKey) {
+		switch {
+		case k == nil:
+			clear(published)
+		case k.State != structs.KeyStateDeprecated:
+			published[k.KeyID] = k.CreateIndex
+		}
+	})
+	if err != nil {
+		return err
+	}
 	reply.RotationThreshold = s.cfg.RotationThreshold
-	return err
+	for waited := time.Duration(0); ; waited += keyLoadPoll {
+		reply.PublicKeys = s.deps.Keyring.Public()
+		missing := firstMissing(published, reply.PublicKeys)
+		switch {
+		case missing == 0 || waited >= keyLoadWait:
+			return nil
+		case req.MinQueryIndex == 0:
+			reply.QueryMeta.Index = max(min(reply.QueryMeta.Index, missing-1), 1)
+			return nil
+		}
+		if err := sleep(c.ctx, keyLoadPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// How long a caller who waits for keys is held for those that are being unwrapped, and how often they are looked for.
+const (
+	keyLoadWait = time.Second
+	keyLoadPoll = 20 * time.Millisecond
+)
+
+// firstMissing is the lowest index of a key that is not among the loaded ones, 0 if all are.
+func firstMissing(published map[string]uint64, loaded []*structs.PublicKey) uint64 {
+	for _, k := range loaded {
+		delete(published, k.KeyID)
+	}
+	var first uint64
+	for _, index := range published {
+		if first == 0 || index < first {
+			first = index
+		}
+	}
+	return first
 }
 
 func (s *Server) keyringGetConfig(c *Call, _ *structs.GenericRequest, reply *structs.KeyringGetConfigResponse) error {

@@ -96,39 +96,51 @@ const maxVersions = 1024
 // versionCache remembers which versions take identities; a fleet reports few different ones.
 type versionCache struct {
 	mu    sync.RWMutex // guards takes
-	takes map[string]bool
+	takes map[agentVersion]bool
 }
+
+// agentVersion is what a node reports, of its own kind.
+type agentVersion struct {
+	text string
+	own  bool
+}
+
+// maxVersionLength bounds what is parsed and remembered: no version is as long, and nodes may say anything.
+const maxVersionLength = 128
 
 // takesIdentity is the version gate: a compatible agent by its nomad.version, our own by rollcall.version,
 // every release of which takes identities.
 func (v *versionCache) takesIdentity(n *structs.Node) bool {
-	if own := n.Attributes[structs.AttrRollcallVersion]; own != "" {
-		return v.known("rollcall "+own, func() bool { _, err := version.NewVersion(own); return err == nil })
+	a := agentVersion{text: n.Attributes[structs.AttrRollcallVersion], own: true}
+	if a.text == "" {
+		a = agentVersion{text: n.Attributes[structs.AttrNomadVersion]}
 	}
-	text := n.Attributes[structs.AttrNomadVersion]
-	return v.known(text, func() bool { return identityCapable(text) })
-}
-
-func (v *versionCache) known(text string, find func() bool) bool {
+	if a.text == "" || len(a.text) > maxVersionLength {
+		return false
+	}
 	v.mu.RLock()
-	takes, known := v.takes[text]
+	takes, known := v.takes[a]
 	v.mu.RUnlock()
 	if known {
 		return takes
 	}
-	takes = find()
+	takes = a.takesIdentity()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.takes == nil || len(v.takes) >= maxVersions {
-		v.takes = make(map[string]bool)
+		v.takes = make(map[agentVersion]bool)
 	}
-	v.takes[strings.Clone(text)] = takes
+	a.text = strings.Clone(a.text) // not the whole request
+	v.takes[a] = takes
 	return takes
 }
 
-// identityCapable reports whether the version is at least the first capable one; a pre-release of that very
-// version counts.
-func identityCapable(text string) bool {
-	got, err := version.NewVersion(text)
-	return err == nil && (got.Core().Equal(minIdentityVersion.Core()) || got.GreaterThanOrEqual(minIdentityVersion))
+// takesIdentity reports whether the version is at least the first capable one; a pre-release of that very
+// version counts. Of our own agents all do.
+func (a agentVersion) takesIdentity() bool {
+	got, err := version.NewVersion(a.text)
+	if err != nil || a.own {
+		return err == nil
+	}
+	return got.Core().Equal(minIdentityVersion.Core()) || got.GreaterThanOrEqual(minIdentityVersion)
 }

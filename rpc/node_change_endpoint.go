@@ -79,7 +79,8 @@ func (s *Server) nodeUpdateDrain(c *Call, req *structs.NodeUpdateDrainRequest, r
 		return structs.Coded(http.StatusBadRequest, "node event must not be set")
 	}
 	message := structs.NodeDrainDisabledEvent
-	if d := req.DrainStrategy; d != nil {
+	if d := req.DrainStrategy.Copy(); d != nil {
+		req.DrainStrategy = d // the caller's is left as it is
 		message = structs.NodeDrainSetEvent
 		d.StartedAt = c.now.UTC()
 		if n.DrainStrategy != nil {

@@ -20,11 +20,11 @@ func (s *Server) registerNodeMethods() {
 // authorizeRegister lets on who is not refused by its credential, and whoever shows one that has expired. A
 // node's credential registers that node and no other.
 func authorizeRegister(c *Call, req *structs.NodeRegisterRequest) error {
-	if err := req.Node.ValidateRegistration(); err != nil {
-		return structs.Coded(400, "%w", err)
-	}
 	if c.caller.Err != nil && !c.caller.Expired() {
 		return structs.ErrPermissionDenied
+	}
+	if err := req.Node.ValidateRegistration(); err != nil {
+		return structs.Coded(400, "%w", err)
 	}
 	if c.caller.Kind == CallerNode {
 		return c.requireNode(req.Node.ID)
@@ -34,11 +34,11 @@ func authorizeRegister(c *Call, req *structs.NodeRegisterRequest) error {
 
 // authorizeUpdateStatus lets a node report on itself.
 func authorizeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest) error {
-	switch {
-	case c.caller.Err != nil:
+	if c.caller.Err != nil || c.caller.Kind != CallerNode {
 		return structs.ErrPermissionDenied
-	case c.caller.Kind == CallerServer:
-		return nil
+	}
+	if req.NodeID == "" {
+		return structs.Coded(400, "missing node ID for client status update")
 	}
 	return c.requireNode(req.NodeID)
 }
@@ -46,7 +46,11 @@ func authorizeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest) error 
 // nodeRegister adds a node or updates what it says of itself, and gives it an identity when it needs one
 // (wire.md §2.2). A signature that can't be made is the end of the call; the node tries again.
 func (s *Server) nodeRegister(c *Call, req *structs.NodeRegisterRequest, reply *structs.NodeUpdateResponse) error {
-	n := req.Node
+	n := req.Node.ShallowCopy() // the caller's is left as it is
+	req.Node = n
+	mu := s.nodeLocks.of(n.ID)
+	mu.Lock()
+	defer mu.Unlock()
 	existing, err := c.state().NodeByID(nil, n.ID)
 	if err != nil {
 		return fmt.Errorf("look up node %s: %w", n.ID, err)
@@ -145,11 +149,15 @@ func (s *Server) prepareRegistration(c *Call, n, existing *structs.Node) {
 	if n.Status == "" {
 		n.Status = structs.NodeStatusInit
 	}
+	if n.SchedulingEligibility != structs.NodeIneligible {
+		n.SchedulingEligibility = structs.NodeEligible
+	}
+	n.Events, n.LastDrain, n.DrainStrategy = nil, nil, nil
 	n.Canonicalize()
 	n.ComputeClass()
 	n.StatusUpdatedAt = c.now.Unix()
-	n.Events, n.LastDrain, n.DrainStrategy = nil, nil, nil
 	n.CreateIndex, n.ModifyIndex = 0, 0
+	n.LastMissedHeartbeatIndex, n.LastAllocUpdateIndex = 0, 0
 	n.IdentitySigningKeyID, n.IdentityTTL = "", 0
 	if existing != nil {
 		n.Status = existing.Status
@@ -171,12 +179,12 @@ func (s *Server) applyRegistration(req *structs.NodeRegisterRequest, minted *ide
 // nodeUpdateStatus is the heartbeat (wire.md §2.4). A heartbeat that changes nothing costs a few look-ups and
 // writes nothing, also when a new identity is signed with the same key.
 func (s *Server) nodeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest, reply *structs.NodeUpdateResponse) error {
-	if req.NodeID == "" {
-		return structs.Coded(400, "missing node ID for client status update")
-	}
 	if !structs.ValidNodeStatus(req.Status) {
 		return structs.Coded(400, "invalid status for node: %q", req.Status)
 	}
+	mu := s.nodeLocks.of(req.NodeID)
+	mu.Lock()
+	defer mu.Unlock()
 	n, err := c.state().NodeByID(nil, req.NodeID)
 	if err != nil {
 		return fmt.Errorf("look up node %s: %w", req.NodeID, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-memdb"
@@ -96,15 +97,18 @@ func (s *Server) nodePoolUpsert(_ *Call, req *structs.NodePoolUpsertRequest, rep
 	if len(req.NodePools) == 0 {
 		return structs.Coded(http.StatusBadRequest, "must specify at least one node pool")
 	}
-	for _, p := range req.NodePools {
+	req.NodePools = slices.Clone(req.NodePools) // the caller's are left as they are
+	for i, p := range req.NodePools {
 		if err := p.Validate(); err != nil {
 			return structs.Coded(http.StatusBadRequest, "invalid node pool: %w", err)
 		}
 		if p.IsBuiltin() {
 			return structs.Coded(http.StatusBadRequest, "modifying node pool %q is not allowed", p.Name)
 		}
-		if p.Canonicalize(); p.NodeIdentityTTL < structs.ShortNodeIdentityTTL {
-			s.log.Warn("node pool has a very short identity TTL: its nodes renew all the time", "node_pool", p.Name, "ttl", p.NodeIdentityTTL)
+		stored := *p
+		req.NodePools[i] = &stored
+		if stored.Canonicalize(); stored.NodeIdentityTTL < structs.ShortNodeIdentityTTL {
+			s.log.Warn("node pool has a very short identity TTL: its nodes renew all the time", "node_pool", p.Name, "ttl", stored.NodeIdentityTTL)
 		}
 	}
 	applied, err := s.deps.Raft.Apply(structs.NodePoolUpsertMsg, req)

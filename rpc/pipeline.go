@@ -37,6 +37,8 @@ type Spec struct {
 	Blocking bool
 	// MaxBytes bounds the encoded request; 0 means DefaultMaxBytes.
 	MaxBytes int
+	// Changes is for a method that changes something though its request is a read's: no stale server may act.
+	Changes bool
 }
 
 // DefaultMaxBytes bounds an encoded request whose Spec says nothing.
@@ -106,6 +108,9 @@ type Server struct {
 	services map[string]bool
 	limits   *limiter
 	versions versionCache
+	// nodeLocks keep two calls of one node from deciding on the same record: what a registration carries over
+	// must not undo a renewal that names another signing key.
+	nodeLocks nodeLocks
 }
 
 // New returns a server with all endpoints registered.

@@ -77,7 +77,7 @@ func page[In, Out any](q *structs.QueryOptions, meta *structs.QueryMeta, items i
 	var eval *bexpr.Evaluator
 	if q.Filter != "" {
 		var err error
-		if eval, err = bexpr.CreateEvaluator(q.Filter); err != nil {
+		if eval, err = compileFilter(q.Filter); err != nil {
 			return nil, structs.Coded(http.StatusBadRequest, "failed to create result paginator: failed to read filter expression: %w", err)
 		}
 	}
@@ -110,6 +110,19 @@ func page[In, Out any](q *structs.QueryOptions, meta *structs.QueryMeta, items i
 		result = append(result, o)
 	}
 	return result, nil
+}
+
+// Bounds of a filter: the parser takes time exponential in how deep parentheses nest.
+const (
+	maxFilterBytes       = 4096
+	maxFilterExpressions = 50_000
+)
+
+func compileFilter(filter string) (*bexpr.Evaluator, error) {
+	if len(filter) > maxFilterBytes {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", len(filter), maxFilterBytes)
+	}
+	return bexpr.CreateEvaluator(filter, bexpr.WithMaxExpressions(maxFilterExpressions))
 }
 
 // reversed yields the items last first.
