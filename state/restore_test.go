@@ -1,6 +1,12 @@
 package state
 
 import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -68,5 +74,128 @@ func checkRestored(t failer, s *Store) {
 	}
 	if c.NodeCount() != s.NodeCount() {
 		t.Fatalf("a restored copy has %d nodes, want %d", c.NodeCount(), s.NodeCount())
+	}
+}
+
+func TestRestoreBringsRecordsUpToDate(t *testing.T) {
+	s := New()
+	r := s.Restore()
+	legacy := newNode(1)
+	for _, err := range []error{
+		r.NodePool(&structs.NodePool{Name: "default", Description: "Default node pool.", CreateIndex: 1, ModifyIndex: 1}),
+		r.NodePool(&structs.NodePool{Name: "edge", CreateIndex: 8, ModifyIndex: 95}),
+		r.NodePool(&structs.NodePool{Name: "gpu", NodeIdentityTTL: time.Hour}),
+		r.Node(legacy),
+		r.Index(structs.IndexEntry{Key: "jobs", Value: 90}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.NodeCount() != 0 {
+		t.Error("visible before it is committed")
+	}
+	r.Commit()
+	if got := r.Report(); got != (RestoreReport{PoolsBackfilled: 2, SecretsConverted: 1}) {
+		t.Errorf("report %+v", got)
+	}
+	for name, want := range map[string]time.Duration{"all": 24 * time.Hour, "default": 24 * time.Hour, "edge": 24 * time.Hour, "gpu": time.Hour} {
+		p := value[*structs.NodePool](t)(s.NodePoolByName(nil, name))
+		if p.NodeIdentityTTL != want || len(p.Hash) != 32 {
+			t.Errorf("pool %s: %+v", name, p)
+		}
+	}
+	n := value[*structs.Node](t)(s.NodeBySecretHash(nil, structs.HashSecret(secret(1))))
+	if s.NodeCount() != 1 || n == nil || n.SecretID != "" || n.NodePool != "default" || n.SchedulingEligibility != "eligible" {
+		t.Errorf("%d nodes, %+v", s.NodeCount(), n)
+	}
+	if latest := value[uint64](t)(s.LatestIndex()); latest != 90 {
+		t.Errorf("latest index %d, want 90", latest)
+	}
+}
+
+func TestRestoreRefusesABadPool(t *testing.T) {
+	r := New().Restore()
+	defer r.Abort()
+	err := r.NodePool(&structs.NodePool{Name: "edge", NodeIdentityTTL: -time.Hour})
+	if err == nil || !strings.Contains(err.Error(), `"edge"`) || !strings.Contains(err.Error(), "negative") {
+		t.Errorf("got %v, want an error that names the pool and what is wrong", err)
+	}
+}
+
+// opaque returns a record whose value is the map.
+func opaque(t testing.TB, typ structs.RecordType, v map[string]any) structs.OpaqueRecord {
+	return structs.OpaqueRecord{Type: typ, Data: encoded(t, v)}
+}
+
+func TestOpaqueRecords(t *testing.T) {
+	records := []structs.OpaqueRecord{
+		opaque(t, variableRecord, map[string]any{"Path": "a", "KeyID": keyID(1), "Data": []byte{1}}),
+		opaque(t, 1, map[string]any{"ID": "job-b"}),
+		opaque(t, allocationRecord, map[string]any{"SigningKeyID": keyID(1), "ClientStatus": "running"}),
+		opaque(t, 1, map[string]any{"ID": "job-a"}),
+		opaque(t, allocationRecord, map[string]any{"SigningKeyID": keyID(2), "ClientStatus": "complete"}),
+		opaque(t, allocationRecord, map[string]any{"SigningKeyID": keyID(2), "ClientStatus": "failed"}),
+		opaque(t, allocationRecord, map[string]any{"SigningKeyID": keyID(2), "ClientStatus": "lost"}),
+		opaque(t, allocationRecord, map[string]any{"SigningKeyID": keyID(3), "ClientStatus": "pending"}),
+	}
+	load := func(order ...int) *Store {
+		s := New()
+		r := s.Restore()
+		for _, i := range order {
+			if err := r.Opaque(records[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Commit()
+		return s
+	}
+	s := load(0, 1, 2, 3, 4, 5, 6, 7)
+	want := []structs.OpaqueRecord{records[1], records[3], records[2], records[4], records[5], records[6], records[7], records[0]}
+	if diff := cmp.Diff(want, s.OpaqueRecords()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for key, want := range map[int]int{1: 2, 2: 0, 3: 1} {
+		if got := value[KeyUsers](t)(s.KeyUsers(keyID(key), 1)); got.Foreign != want || got.InUse() != (want > 0) {
+			t.Errorf("key %d has users %+v, want %d foreign ones", key, got, want)
+		}
+	}
+	if digest(t, s) != digest(t, load(1, 0, 3, 2, 4, 5, 6, 7)) {
+		t.Error("the order between types shows in the digest")
+	}
+	if digest(t, s) == digest(t, load(0, 3, 2, 1, 4, 5, 6, 7)) {
+		t.Error("the order within a type, which is kept, doesn't show in the digest")
+	}
+	if digest(t, s) == digest(t, load(0, 1, 2, 3, 4, 5, 6)) {
+		t.Error("a missing record doesn't show in the digest")
+	}
+	checkRestored(t, s)
+
+	r := New().Restore()
+	defer r.Abort()
+	if err := r.Opaque(structs.OpaqueRecord{Type: variableRecord, Data: structs.Raw{0x92, 0x01}}); err == nil {
+		t.Error("a record that is cut off was taken")
+	}
+}
+
+func TestRestoredSecretsMayCollide(t *testing.T) {
+	s := New()
+	r := s.Restore()
+	for _, i := range []int{2, 1} {
+		n := newNode(i)
+		n.SecretID = secret(7)
+		if err := r.Node(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Commit()
+	first, second := min(nodeID(1), nodeID(2)), max(nodeID(1), nodeID(2))
+	hash := structs.HashSecret(secret(7))
+	if n := value[*structs.Node](t)(s.NodeBySecretHash(nil, hash)); n == nil || n.ID != first {
+		t.Errorf("got %v, want node %s", n, first)
+	}
+	must(t, s, func(t *Txn) error { return t.DeleteNodes(9, []string{first}) })
+	if n := value[*structs.Node](t)(s.NodeBySecretHash(nil, hash)); n == nil || n.ID != second {
+		t.Errorf("got %v, want the other node once the first is gone", n)
 	}
 }
