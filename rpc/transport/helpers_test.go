@@ -22,24 +22,24 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
+	"github.com/rollcall-id/rollcall/internal/eventually"
 	"github.com/rollcall-id/rollcall/internal/leak"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-const patience = 10 * time.Second
+const patience = eventually.Patience
 
-// eventually polls cond until it holds.
-func eventually(t testing.TB, what string, cond func() bool) {
+// eventuallyTrue waits until cond holds.
+func eventuallyTrue(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never happened: %s", what)
+	eventually.True(t, what, func() error {
+		if !cond() {
+			return errors.New("not yet")
 		}
-		<-time.After(time.Millisecond)
-	}
+		return nil
+	})
 }
 
 type unencodable struct{}

@@ -17,6 +17,7 @@ import (
 	msgpackrpc "github.com/hashicorp/net-rpc-msgpackrpc/v2"
 	"github.com/hashicorp/yamux"
 
+	"github.com/rollcall-id/rollcall/internal/eventually"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -159,14 +160,14 @@ func TestCancelledCallsEndAtOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := ts.h.ended.Load()
 		go func() {
-			eventually(t, "the handler to run", func() bool { return ts.h.blocked.Load() == 2 })
+			eventuallyTrue(t, "the handler to run", func() bool { return ts.h.blocked.Load() == 2 })
 			cancel()
 		}()
 		err := p.Call(ctx, ts.addr, "Test.Block", nil, nil)
 		if !errors.Is(err, context.Canceled) || NeverSent(err) {
 			t.Errorf("got %v", err)
 		}
-		eventually(t, "the handler to end too", func() bool { return ts.h.ended.Load() > ended })
+		eventuallyTrue(t, "the handler to end too", func() bool { return ts.h.ended.Load() > ended })
 	})
 	t.Run("and leave the session usable", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -203,7 +204,7 @@ func TestPoolSurvivesTheDeathOfASession(t *testing.T) {
 	first := <-ts.h.conns
 	held := make(chan error, 1)
 	go func() { held <- p.Call(context.Background(), ts.addr, "Test.Hold", nil, nil) }()
-	eventually(t, "the call to be under way", func() bool { return p.inFlight(ts.addr) == 1 })
+	eventuallyTrue(t, "the call to be under way", func() bool { return p.inFlight(ts.addr) == 1 })
 	first.raw.Close()
 	if err := <-held; err == nil || NeverSent(err) {
 		t.Errorf("a call in flight ended with %v", err)
@@ -258,7 +259,7 @@ func (p *Pool) callAfterGoAway(t *testing.T, ts *testServer, s *session) error {
 	if err := c.Session().GoAway(); err != nil {
 		return err
 	}
-	eventually(t, "the going away to be noticed", func() bool {
+	eventuallyTrue(t, "the going away to be noticed", func() bool {
 		st, err := s.mux.OpenStream()
 		if err == nil {
 			st.Close()
@@ -332,7 +333,7 @@ func TestServersCallBack(t *testing.T) {
 		}
 		blocked := make(chan error, 1)
 		go func() { blocked <- CallStream(context.Background(), st, "Test.Block", nil, nil) }()
-		eventually(t, "the reverse handler to run", func() bool { return h.blocked.Load() == 1 })
+		eventuallyTrue(t, "the reverse handler to run", func() bool { return h.blocked.Load() == 1 })
 		p.Close()
 		if err := <-blocked; err == nil || NeverSent(err) {
 			t.Errorf("got %v", err)
@@ -383,7 +384,7 @@ func TestStreamingCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		st.Close()
-		eventually(t, "the connections to be uncounted", func() bool { return ts.conns.total() == 0 })
+		eventuallyTrue(t, "the connections to be uncounted", func() bool { return ts.conns.total() == 0 })
 	})
 	t.Run("a handler that does nothing accepts and ends", func(t *testing.T) {
 		st, err := p.Stream(ctx, ts.addr, "Test.Nothing")
@@ -447,7 +448,7 @@ func TestPoolDropsIdleSessions(t *testing.T) {
 		p := startPool(t, PoolConfig{})
 		ended := make(chan error, 1)
 		go func() { ended <- p.Call(context.Background(), ts.addr, "Test.Hold", nil, nil) }()
-		eventually(t, "the call to be under way", func() bool { return p.inFlight(ts.addr) == 1 })
+		eventuallyTrue(t, "the call to be under way", func() bool { return p.inFlight(ts.addr) == 1 })
 		if n := len(p.takeStale(time.Now().Add(24 * time.Hour))); n != 0 {
 			t.Errorf("%d stale sessions", n)
 		}
@@ -462,12 +463,14 @@ func TestPoolDropsIdleSessions(t *testing.T) {
 			dials.Add(1)
 			return dialTCP(ctx, addr)
 		}})
-		eventually(t, "a second dial", func() bool {
+		eventually.Every(t, 30*time.Millisecond, "a second dial", func() error {
 			if err := p.Call(context.Background(), ts.addr, "Test.Nil", nil, nil); err != nil {
 				t.Fatal(err)
 			}
-			<-time.After(30 * time.Millisecond)
-			return dials.Load() > 1
+			if dials.Load() < 2 {
+				return errors.New("still on the first session")
+			}
+			return nil
 		})
 	})
 }

@@ -64,7 +64,7 @@ func TestServerClosesConnectionsThatItDoesNotUnderstand(t *testing.T) {
 		expectClosed(t, conn)
 		conn.Close()
 	}
-	eventually(t, "a log line about TLS that is not configured", func() bool { return ts.logs.count("which is not configured here") == 1 })
+	eventuallyTrue(t, "a log line about TLS that is not configured", func() bool { return ts.logs.count("which is not configured here") == 1 })
 	if n := ts.logs.count("connection closed"); n > closedLogBurst+closedLogRate*int(patience/time.Second) {
 		t.Errorf("%d log lines", n)
 	}
@@ -108,7 +108,7 @@ func TestServerClosesConnectionsThatSayNothing(t *testing.T) {
 				}
 			})
 			expectClosed(t, c.hello(t, ts.addr))
-			eventually(t, "its one log line", func() bool { return ts.logs.count("connection closed") == 1 && ts.logs.count(c.logged) == 1 })
+			eventuallyTrue(t, "its one log line", func() bool { return ts.logs.count("connection closed") == 1 && ts.logs.count(c.logged) == 1 })
 		})
 	}
 }
@@ -132,7 +132,7 @@ func TestServerRefusesMalformedRequests(t *testing.T) {
 			conn := dialBytes(t, ts.addr, append([]byte{ByteRPC}, c.in...)...)
 			conn.(*net.TCPConn).CloseWrite()
 			expectClosed(t, conn)
-			eventually(t, "its one log line", func() bool { return ts.logs.count("connection closed") == 1 && ts.logs.count(c.logged) == 1 })
+			eventuallyTrue(t, "its one log line", func() bool { return ts.logs.count("connection closed") == 1 && ts.logs.count(c.logged) == 1 })
 		})
 	}
 	t.Run("on one stream of a session, the others go on", func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestServerRefusesMalformedRequests(t *testing.T) {
 			t.Error(err)
 		}
 		session.Close()
-		eventually(t, "one log line for the whole connection", func() bool { return ts.logs.count("connection closed") == 1 })
+		eventuallyTrue(t, "one log line for the whole connection", func() bool { return ts.logs.count("connection closed") == 1 })
 	})
 }
 
@@ -219,7 +219,7 @@ func TestServerBoundsTheUnfinishedBytesOfAConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the handlers to run", func() bool { return ts.h.blocked.Load() == 14 })
+	eventuallyTrue(t, "the handlers to run", func() bool { return ts.h.blocked.Load() == 14 })
 	refused := make(chan error, 4)
 	for range 4 { // one of these is too many
 		over := open()
@@ -238,8 +238,8 @@ func TestServerBoundsTheUnfinishedBytesOfAConnection(t *testing.T) {
 	readResponse(t, NewReader(small, 0))
 	c := <-ts.h.conns
 	session.Close()
-	eventually(t, "everything to be given back", func() bool { return c.budget.left.Load() == 8*64<<10 })
-	eventually(t, "its log line", func() bool { return ts.logs.count(errOverBudget.Error()) == 1 })
+	eventuallyTrue(t, "everything to be given back", func() bool { return c.budget.left.Load() == 8*64<<10 })
+	eventuallyTrue(t, "its log line", func() bool { return ts.logs.count(errOverBudget.Error()) == 1 })
 }
 
 func TestHandlersEndWithTheirCaller(t *testing.T) {
@@ -266,13 +266,13 @@ func TestHandlersEndWithTheirCaller(t *testing.T) {
 				}
 			}
 			conn.Write(append(hello, requestBytes(t, 1, "Test.Block", nil)...))
-			eventually(t, "the handler to run", func() bool { return ts.h.blocked.Load() == 1 })
+			eventuallyTrue(t, "the handler to run", func() bool { return ts.h.blocked.Load() == 1 })
 			if c.byte == ByteMultiplex {
 				raw.Close()
 			} else {
 				conn.Close()
 			}
-			eventually(t, "the handler's context to end", func() bool { return ts.h.ended.Load() == 1 })
+			eventuallyTrue(t, "the handler's context to end", func() bool { return ts.h.ended.Load() == 1 })
 		})
 	}
 }
@@ -293,7 +293,7 @@ func TestServerLimitsConnectionsBySource(t *testing.T) {
 		streams = append(streams, conn)
 	}
 	expectClosed(t, dialBytes(t, ts.addr, append([]byte{ByteStreaming}, "\x81\xa6Method\xa9Test.Wait"...)...))
-	eventually(t, "the refused connection to be uncounted", func() bool { return ts.conns.total() == 2 })
+	eventuallyTrue(t, "the refused connection to be uncounted", func() bool { return ts.conns.total() == 2 })
 	var conns []net.Conn
 	for range 20 {
 		conn := dialBytes(t, ts.addr, ByteRPC)
@@ -303,7 +303,7 @@ func TestServerLimitsConnectionsBySource(t *testing.T) {
 	expectClosed(t, dialBytes(t, ts.addr))
 	conns[0].Close()
 	streams[0].Close()
-	eventually(t, "the closed connections to be uncounted", func() bool { return ts.conns.total() == 20 })
+	eventuallyTrue(t, "the closed connections to be uncounted", func() bool { return ts.conns.total() == 20 })
 	ping(dialBytes(t, ts.addr, ByteRPC))
 	for _, c := range append(conns, streams...) {
 		c.Close()
@@ -333,7 +333,7 @@ func TestRaftLayerCarriesRaftConnections(t *testing.T) {
 			}
 		})
 		layer := ts.RaftLayer()
-		eventually(t, "the layer to know its address", func() bool { return layer.Addr() != nil })
+		eventuallyTrue(t, "the layer to know its address", func() bool { return layer.Addr() != nil })
 		for range 3 { // more than the limit: Raft's connections don't count
 			accepted := make(chan net.Conn, 1)
 			go func() {
@@ -369,7 +369,7 @@ func TestRaftLayerCarriesRaftConnections(t *testing.T) {
 func TestRaftConnectionsCanBeRefused(t *testing.T) {
 	ts := startServer(t, func(c *Config) { c.AuthorizeRaft = func(*Conn) error { return errors.New("not a server") } })
 	expectClosed(t, dialBytes(t, ts.addr, ByteRaft))
-	eventually(t, "its log line", func() bool { return ts.logs.count("not a server") == 1 })
+	eventuallyTrue(t, "its log line", func() bool { return ts.logs.count("not a server") == 1 })
 }
 
 func TestServerTLS(t *testing.T) {
@@ -383,7 +383,7 @@ func TestServerTLS(t *testing.T) {
 		c := tls.Client(dialBytes(t, ts.addr, ByteTLS), testTLS())
 		c.Write([]byte{ByteTLS})
 		expectClosed(t, c)
-		eventually(t, "its log line", func() bool { return ts.logs.count("nested TLS") == 1 })
+		eventuallyTrue(t, "its log line", func() bool { return ts.logs.count("nested TLS") == 1 })
 	})
 	t.Run("calls work and the handler sees the certificate", func(t *testing.T) {
 		p := startPool(t, PoolConfig{DialTLS: useTestTLS})
@@ -456,7 +456,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	eventually(t, "the handlers to run", func() bool { return ts.h.blocked.Load() == 4 })
+	eventuallyTrue(t, "the handlers to run", func() bool { return ts.h.blocked.Load() == 4 })
 	ts.Close()
 	if n := ts.h.ended.Load(); n != 5 {
 		t.Errorf("Close returned with %d of 5 handlers ended", n)
