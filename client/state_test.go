@@ -282,17 +282,20 @@ func TestDamagedRecordIsRefused(t *testing.T) {
 	}
 }
 
-// slowDisk is a store whose save takes a second.
-type slowDisk struct{ memStore }
+// slowDisk is a store whose save takes until done is closed.
+type slowDisk struct {
+	memStore
+	done chan struct{}
+}
 
 func (s *slowDisk) save(p persisted) error {
-	time.Sleep(time.Second) // on the fake clock of the test
+	<-s.done
 	return s.memStore.save(p)
 }
 
 func TestIdentityIsStoredBeforeItIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := new(slowDisk)
+		st := &slowDisk{done: make(chan struct{})}
 		c, err := loadCredentials(testNode, testSecret, st)
 		if err != nil {
 			t.Fatal(err)
@@ -308,11 +311,12 @@ func TestIdentityIsStoredBeforeItIsUsed(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		advance(900 * time.Millisecond)
+		synctest.Wait()
 		if c.token() != testSecret || handed.Load() {
 			t.Errorf("while it is being stored: presents %s, handed on %t", kind(c.token()), handed.Load())
 		}
-		advance(time.Second)
+		close(st.done)
+		synctest.Wait()
 		if c.token() != token || !handed.Load() {
 			t.Errorf("once it is stored: presents %s, handed on %t", kind(c.token()), handed.Load())
 		}
