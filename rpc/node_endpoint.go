@@ -211,6 +211,14 @@ func (s *Server) nodeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest,
 		}
 		req.ForceIdentityRenewal = false
 		applied, err := s.deps.Raft.Apply(structs.NodeUpdateStatusMsg, req)
+		if minted != nil && errors.Is(err, structs.ErrRootKeyNotFound) {
+			// As at registration: the key was deleted in between.
+			if minted, err = s.mint(c, n); err != nil {
+				return fmt.Errorf("failed to sign node identity claims: %w", err)
+			}
+			req.IdentitySigningKeyID, req.IdentityTTL = minted.keyID, minted.ttl
+			applied, err = s.deps.Raft.Apply(structs.NodeUpdateStatusMsg, req)
+		}
 		if err != nil {
 			return fmt.Errorf("update status of node %s: %w", req.NodeID, err)
 		}
