@@ -34,7 +34,6 @@ type Config struct {
 	BootstrapExpect int
 	NonVoter        bool
 	RetryJoin       RetryJoin
-	LeaveOnStop     bool
 
 	Raft       RaftConfig
 	Heartbeat  HeartbeatConfig
@@ -102,9 +101,12 @@ type NodeGCConfig struct {
 
 // ConnLimits bound the connections of the RPC port.
 type ConnLimits struct {
-	MaxPerIP         int // 0 means no limit
-	HandshakeTimeout time.Duration
+	MaxPerIP         int           // 0 means no limit
+	HandshakeTimeout time.Duration // 0 means no deadline
 }
+
+// noDeadline is longer than any server runs.
+const noDeadline = 100 * 365 * 24 * time.Hour
 
 // DefaultConfig returns a configuration with every default of wire.md; region, name, listener and addresses
 // are the caller's to fill in.

@@ -43,8 +43,15 @@ func (s *Server) collectNodes(_ context.Context, threshold time.Duration) error 
 	return nil
 }
 
-// ensureRootKey makes the first root key, and another if the active one is of no use to this server.
+// ensureRootKey makes the first root key, and another if the active one is of no use to this server. It loads the
+// keys first: one that the watcher has not come to yet would look like one that can't be used.
 func (s *Server) ensureRootKey(ctx context.Context) error {
+	if err := s.loadKeys(nil); err != nil {
+		return err
+	}
+	if err := s.checkKeys(); err != nil {
+		return err
+	}
 	if err := s.maintainKeys(ctx); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ const (
 	bootstrapAskTries  = 6
 	bootstrapAskPause  = time.Second
 	bootstrapAskLimit  = 5 * time.Second
+	bootstrapInterval  = 10 * time.Second
 	localGossipTimeout = 500 * time.Millisecond
 )
 
@@ -181,9 +182,11 @@ func (s *Server) gossipTags() map[string]string {
 }
 
 // refresh makes the view anew from the pool's members.
-func (g *gossip) refresh() {
+func (g *gossip) refresh() { g.current.Store(g.view(g.serf.Members())) }
+
+func (g *gossip) view(pool []serf.Member) *members {
 	next := &members{regions: map[string][]string{}, canMint: true}
-	for _, m := range g.serf.Members() {
+	for _, m := range pool {
 		p, err := parsePeer(m)
 		if err != nil {
 			g.log.Warn("ignoring a member of the gossip pool", "error", err)
@@ -211,7 +214,10 @@ func (g *gossip) refresh() {
 	slices.SortFunc(next.servers, func(a, b *structs.NodeServerInfo) int {
 		return cmp.Compare(a.RPCAdvertiseAddr, b.RPCAdvertiseAddr)
 	})
-	g.current.Store(next)
+	for _, addrs := range next.regions {
+		slices.Sort(addrs)
+	}
+	return next
 }
 
 // Servers, LocalPeers, RegionServers, Regions, Members and CanMint are what endpoints ask.
@@ -259,8 +265,8 @@ func toServerMember(m serf.Member) *structs.ServerMember {
 	}
 }
 
-// watchGossip follows the pool until the server stops: it keeps the view current, forms a new cluster when
-// enough servers are there, and tells the leader of changes.
+// watchGossip follows the pool until the server stops: it keeps the view current and says when it changed. It
+// waits for nothing, since the pool stands still while nobody takes its events.
 func (s *Server) watchGossip() {
 	for {
 		select {
@@ -271,70 +277,84 @@ func (s *Server) watchGossip() {
 				continue
 			}
 			s.gossip.refresh()
-			s.maybeBootstrap()
-			select {
-			case s.reconcile <- struct{}{}:
-			default: // one is due already
+			for _, wake := range []chan struct{}{s.reconcile, s.membersSeen} {
+				select {
+				case wake <- struct{}{}:
+				default: // one is due already
+				}
 			}
 		}
 	}
 }
 
-// maybeBootstrap forms the cluster once all the servers that it is to consist of are in sight, unless there is
-// one already. Every server decides alike from the same members, so that all write the same configuration.
-func (s *Server) maybeBootstrap() {
-	if s.cfg.BootstrapExpect < 2 || s.bootstrapped {
-		return
+// formCluster looks, whenever members come or go and now and then, whether a new cluster can be formed, until
+// there is one.
+func (s *Server) formCluster() {
+	t := time.NewTicker(bootstrapInterval)
+	defer t.Stop()
+	for !s.maybeBootstrap() {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.membersSeen:
+		case <-t.C:
+		}
 	}
+}
+
+// maybeBootstrap forms the cluster once all the servers that it is to consist of are alive, unless there is one
+// already. Every server decides alike from the same members, so that all write the same configuration. It
+// reports whether nothing is left to do.
+func (s *Server) maybeBootstrap() bool {
 	has, err := raft.HasExistingState(s.stores.log, s.stores.stable, s.stores.snaps)
 	if err != nil {
 		s.log.Error("can't tell whether Raft has state", "error", err)
-		return
+		return false
 	}
 	if has {
-		s.bootstrapped = true
-		return
+		return true
 	}
-	var servers []raft.Server
-	var others []string
+	servers, others := s.founders()
+	if len(servers) < s.cfg.BootstrapExpect {
+		return false
+	}
+	for _, addr := range others {
+		exists, err := s.askForCluster(addr)
+		if err != nil {
+			s.log.Warn("not forming a cluster yet: a server does not answer", "addr", addr, "error", err)
+			return false
+		}
+		if exists {
+			s.log.Info("a cluster exists already, waiting to be added to it", "known_by", addr)
+			return true
+		}
+	}
+	if err := s.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+		s.log.Error("cluster not formed", "error", err)
+		return false
+	}
+	s.log.Info("forming a cluster", "servers", len(servers))
+	return true
+}
+
+// founders are the live servers that a new cluster is formed of, by ID, and the addresses of all but this one;
+// none while they disagree on how many they are to be.
+func (s *Server) founders() (servers []raft.Server, others []string) {
 	for _, p := range s.gossip.current.Load().peers {
-		if p.NonVoter {
+		if p.NonVoter || p.Expect == 0 || p.Status != serf.StatusAlive {
 			continue
 		}
-		if p.Expect != 0 && p.Expect != s.cfg.BootstrapExpect {
+		if p.Expect != s.cfg.BootstrapExpect {
 			s.log.Error("servers disagree on how many form the cluster", "member", p.Name, "expects", p.Expect, "bootstrap_expect", s.cfg.BootstrapExpect)
-			return
-		}
-		if p.Expect == 0 {
-			continue
+			return nil, nil
 		}
 		servers = append(servers, raft.Server{ID: raft.ServerID(p.ID), Address: p.raftAddr()})
 		if p.ID != s.id {
 			others = append(others, p.Addr)
 		}
 	}
-	if len(servers) < s.cfg.BootstrapExpect {
-		return
-	}
-	for _, addr := range others {
-		exists, err := s.askForCluster(addr)
-		if err != nil {
-			s.log.Warn("not forming a cluster yet: a server does not answer", "addr", addr, "error", err)
-			return
-		}
-		if exists {
-			s.log.Info("a cluster exists already, waiting to be added to it", "known_by", addr)
-			s.bootstrapped = true
-			return
-		}
-	}
 	slices.SortFunc(servers, func(a, b raft.Server) int { return cmp.Compare(a.ID, b.ID) })
-	s.bootstrapped = true
-	if err := s.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error(); err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
-		s.log.Error("cluster not formed", "error", err)
-		return
-	}
-	s.log.Info("forming a cluster", "servers", len(servers))
+	return servers, others
 }
 
 // askForCluster asks a server whether it belongs to a cluster.
@@ -355,11 +375,16 @@ func (s *Server) askForCluster(addr string) (bool, error) {
 	return false, err
 }
 
-// retryJoin joins the pool through the configured servers, trying until one answers.
+// retryJoin joins the pool through the configured servers, trying until another than this one is in it: servers
+// are often given one list that names them all, and to find oneself is no success. A server that forms its
+// cluster alone may be the only one.
 func (s *Server) retryJoin() {
 	rj := s.cfg.RetryJoin
 	for try := 1; ; try++ {
 		n, err := s.gossip.serf.Join(rj.Addrs, true)
+		if err == nil && s.gossip.serf.NumNodes() < 2 && s.cfg.BootstrapExpect != 1 {
+			err = errors.New("only this server itself answers there")
+		}
 		if err == nil {
 			s.log.Info("joined the gossip pool", "servers", n)
 			return

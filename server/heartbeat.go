@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,19 +33,30 @@ type heartbeats struct {
 	count   atomic.Int64
 	seed    maphash.Seed
 	shards  [heartbeatShards]heartbeatShard
-	expired chan string
+	silent  silentNodes
 }
 
 type heartbeatShard struct {
 	mu     sync.Mutex // guards timers
-	timers map[string]*time.Timer
+	timers map[string]*heartbeatTimer
+}
+
+// heartbeatTimer tells one start of a node's timer from the next.
+type heartbeatTimer struct{ *time.Timer }
+
+// silentNodes are the nodes whose timers ran out and that wait to be marked down. A fleet that falls silent at
+// once piles up here, not as goroutines that wait for their turn.
+type silentNodes struct {
+	mu   sync.Mutex // guards ids
+	ids  []string
+	wake chan struct{} // holds a token while there are some
 }
 
 func newHeartbeats(conf HeartbeatConfig) *heartbeats {
-	h := &heartbeats{seed: maphash.MakeSeed(), expired: make(chan string, markDownBatch)}
+	h := &heartbeats{seed: maphash.MakeSeed(), silent: silentNodes{wake: make(chan struct{}, 1)}}
 	h.conf.Store(&conf)
 	for i := range h.shards {
-		h.shards[i].timers = make(map[string]*time.Timer)
+		h.shards[i].timers = make(map[string]*heartbeatTimer)
 	}
 	return h
 }
@@ -85,13 +97,13 @@ func (h *heartbeats) start(id string, after time.Duration) {
 	} else if !ok {
 		h.count.Add(1)
 	}
-	var t *time.Timer
-	t = time.AfterFunc(after, func() { h.expire(id, t) })
+	t := &heartbeatTimer{}
+	t.Timer = time.AfterFunc(after, func() { h.expire(id, t) })
 	s.timers[id] = t
 }
 
 // expire hands a silent node over to be marked down, unless its timer was reset or cleared meanwhile.
-func (h *heartbeats) expire(id string, t *time.Timer) {
+func (h *heartbeats) expire(id string, t *heartbeatTimer) {
 	s := h.shard(id)
 	s.mu.Lock()
 	mine := s.timers[id] == t
@@ -101,8 +113,52 @@ func (h *heartbeats) expire(id string, t *time.Timer) {
 	}
 	s.mu.Unlock()
 	if mine && h.enabled.Load() {
-		h.expired <- id
+		h.silent.add(id)
 	}
+}
+
+func (q *silentNodes) add(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ids = append(q.ids, id)
+	q.signal()
+}
+
+// signal leaves the token. The caller holds mu.
+func (q *silentNodes) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // it lies there already
+	}
+}
+
+// take returns up to markDownBatch nodes, and leaves the token if there are more.
+func (q *silentNodes) take() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(len(q.ids), markDownBatch)
+	ids := slices.Clone(q.ids[:n])
+	q.ids = q.ids[n:]
+	if len(q.ids) == 0 {
+		q.ids = nil
+	} else {
+		q.signal()
+	}
+	return ids
+}
+
+func (q *silentNodes) clear() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ids = nil
+}
+
+// running reports whether the node's timer runs: it was heard of since it last ran out, if it ever did.
+func (h *heartbeats) running(id string) bool {
+	s := h.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.timers[id] != nil
 }
 
 // Clear forgets the nodes' timers.
@@ -131,9 +187,14 @@ func (h *heartbeats) enable(nodes func(yield func(*structs.Node) bool)) {
 	}
 }
 
-// disable stops all timers.
+// disable ends the timers of a server that leads no more.
 func (h *heartbeats) disable() {
 	h.enabled.Store(false)
+	h.stopAll()
+}
+
+// stopAll stops all timers and forgets who was silent; resets are still answered.
+func (h *heartbeats) stopAll() {
 	for i := range h.shards {
 		s := &h.shards[i]
 		s.mu.Lock()
@@ -144,20 +205,7 @@ func (h *heartbeats) disable() {
 		}
 		s.mu.Unlock()
 	}
-}
-
-// collect gathers the silent nodes that are waiting, after the first of them.
-func (h *heartbeats) collect(first string) []string {
-	ids := []string{first}
-	for len(ids) < markDownBatch {
-		select {
-		case id := <-h.expired:
-			ids = append(ids, id)
-		default:
-			return ids
-		}
-	}
-	return ids
+	h.silent.clear()
 }
 
 // markDown runs while this server leads: it marks silent nodes down, many with one write.
@@ -166,8 +214,10 @@ func (s *Server) markDown(stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case id := <-s.heartbeats.expired:
-			s.markNodesDown(s.heartbeats.collect(id))
+		case <-s.heartbeats.silent.wake:
+			if ids := s.heartbeats.silent.take(); len(ids) > 0 {
+				s.markNodesDown(ids)
+			}
 		}
 	}
 }
@@ -179,7 +229,8 @@ type proposal struct {
 }
 
 // markNodesDown proposes the nodes' new status. A server that can't show that it still leads marks no one: the
-// nodes may have been heartbeating elsewhere for a while. It tries them again later, should it lead after all.
+// nodes may have been heartbeating elsewhere for a while. It tries them again later, should it lead after all. A
+// node that was heard of meanwhile stays as it is.
 func (s *Server) markNodesDown(ids []string) {
 	if err := s.lease.check(s.ctx); err != nil {
 		s.log.Warn("nodes missed their heartbeats but this server can't confirm that it leads", "nodes", len(ids), "error", err)
@@ -190,6 +241,9 @@ func (s *Server) markNodesDown(ids []string) {
 	st := s.fsm.State()
 	var proposed []proposal
 	for _, id := range ids {
+		if s.heartbeats.running(id) {
+			continue
+		}
 		n, err := st.NodeByID(nil, id)
 		if err != nil || n == nil || n.Status == structs.NodeStatusDown {
 			continue
@@ -224,7 +278,7 @@ func (s *Server) markNodesDown(ids []string) {
 func (s *Server) retryLater(ids []string) {
 	grace := s.heartbeats.conf.Load().Grace
 	for _, id := range ids {
-		if s.heartbeats.enabled.Load() {
+		if s.heartbeats.enabled.Load() && !s.heartbeats.running(id) {
 			s.heartbeats.start(id, grace)
 		}
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -21,14 +22,12 @@ const keyRetry = 5 * time.Second
 // are unwrapped here and not where commands are applied, so that one that can't be opened delays nothing.
 func (s *Server) watchKeys() {
 	for {
-		st := s.fsm.State()
 		ws := memdb.NewWatchSet()
-		ws.Add(st.AbandonCh())
-		keys, err := rootKeys(st, ws)
+		err := s.loadKeys(ws)
 		if err != nil {
 			s.log.Error("root keys not read", "error", err)
-		} else {
-			s.keyring.Set(s.ctx, keys)
+		} else if err := s.checkKeys(); err != nil {
+			s.fail(err)
 		}
 		for {
 			wait := s.keyring.Retry(s.ctx)
@@ -49,6 +48,50 @@ func (s *Server) watchKeys() {
 			return
 		}
 	}
+}
+
+// loadKeys hands the replicated keys of this moment to the keyring; ws may be nil.
+func (s *Server) loadKeys(ws memdb.WatchSet) error {
+	s.keysMu.Lock()
+	defer s.keysMu.Unlock()
+	st := s.fsm.State()
+	if ws != nil {
+		ws.Add(st.AbandonCh())
+	}
+	keys, err := rootKeys(st, ws)
+	if err != nil {
+		return err
+	}
+	s.keyring.Set(s.ctx, keys)
+	return nil
+}
+
+// checkKeys refuses to go on when no root key can be opened and one of them was wrapped with a key-encryption
+// key of this project's own configuration. Such a server would issue under a new key while it takes every
+// identity issued before for forged. Keys of other providers, as in a snapshot from elsewhere, are no reason.
+func (s *Server) checkKeys() error {
+	ok, _, failed := s.keyring.Ready()
+	keys, err := rootKeys(s.fsm.State(), nil)
+	if err != nil || !ok || len(failed) < len(keys) {
+		return err
+	}
+	for _, k := range keys {
+		if err := failed[k.KeyID]; err != nil && wrappedByKEK(k) {
+			return fmt.Errorf("open root key %s with the configured key-encryption keys: %w; give this server the kek_file that the cluster's keys were wrapped with", k.KeyID, err)
+		}
+	}
+	return nil
+}
+
+// wrappedByKEK reports whether every copy of the key was wrapped by aead with a key that is not stored beside it.
+func wrappedByKEK(k *structs.RootKey) bool {
+	for _, w := range k.WrappedKeys {
+		provider, _, _ := strings.Cut(w.ProviderID, ".")
+		if provider != keyring.ProviderAEAD || len(w.KeyEncryptionKey) > 0 {
+			return false
+		}
+	}
+	return len(k.WrappedKeys) > 0
 }
 
 func rootKeys(st *state.Store, ws memdb.WatchSet) ([]*structs.RootKey, error) {

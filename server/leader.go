@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-uuid"
 
+	"github.com/rollcall-id/rollcall/state"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -61,9 +62,10 @@ func (s *Server) stepDown() {
 func (s *Server) lead(ctx context.Context) {
 	s.log.Info("won the election")
 	defer s.log.Info("leadership ended")
+	var st *state.Store // which the heartbeat timers were set up from
 	for {
-		err := s.establish(ctx)
-		if err == nil {
+		var err error
+		if st, err = s.establish(ctx); err == nil {
 			break
 		}
 		if ctx.Err() != nil {
@@ -90,34 +92,38 @@ func (s *Server) lead(ctx context.Context) {
 			return s.collectNodes(ctx, s.cfg.NodeGC.Threshold)
 		})
 	})
-	tasks.run(func() { s.followRestores(ctx) })
+	tasks.run(func() { s.followRestores(ctx, st) })
 	<-ctx.Done()
 	s.stepDown()
 	tasks.wait()
 }
 
-// establish brings the new leader up to date and writes what a cluster must have.
-func (s *Server) establish(ctx context.Context) error {
+// establish brings the new leader up to date and writes what a cluster must have. It returns the state from which
+// it set up the heartbeat timers.
+func (s *Server) establish(ctx context.Context) (*state.Store, error) {
 	if err := s.raft.Barrier(barrierTimeout).Error(); err != nil {
-		return fmt.Errorf("apply the entries of earlier terms: %w", err)
+		return nil, fmt.Errorf("apply the entries of earlier terms: %w", err)
 	}
 	if err := s.ensureRecords(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.ensureRootKey(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	return s.startHeartbeats()
 }
 
-// startHeartbeats gives every node that is not down its timer.
-func (s *Server) startHeartbeats() error {
-	nodes, err := s.fsm.State().Nodes(nil)
+// startHeartbeats gives every node that is not down its timer. It stops the old ones before it looks which nodes
+// there are: one that registers meanwhile is either seen or has set its own timer.
+func (s *Server) startHeartbeats() (*state.Store, error) {
+	s.heartbeats.stopAll()
+	st := s.fsm.State()
+	nodes, err := st.Nodes(nil)
 	if err != nil {
-		return fmt.Errorf("list nodes for their heartbeat timers: %w", err)
+		return nil, fmt.Errorf("list nodes for their heartbeat timers: %w", err)
 	}
 	s.heartbeats.enable(nodes)
-	return nil
+	return st, nil
 }
 
 // ensureRecords writes the cluster's own records where there are none.
@@ -173,18 +179,22 @@ func (s *Server) every(ctx context.Context, interval time.Duration, name string,
 	}
 }
 
-// followRestores sets up the timers anew whenever a restore replaces the state under a leader.
-func (s *Server) followRestores(ctx context.Context) {
+// followRestores sets up the timers anew whenever a restore replaces the state st under a leader.
+func (s *Server) followRestores(ctx context.Context, st *state.Store) {
 	for {
-		st := s.fsm.State()
 		select {
 		case <-ctx.Done():
 			return
 		case <-st.AbandonCh():
 		}
-		s.heartbeats.disable()
-		if err := s.startHeartbeats(); err != nil {
-			s.log.Error("heartbeat timers not set up after a restore", "error", err)
+		next, err := s.startHeartbeats()
+		if err == nil {
+			st = next
+			continue
+		}
+		s.log.Error("heartbeat timers not set up after a restore, trying again", "error", err)
+		if pause(ctx, establishRetry) != nil {
+			return
 		}
 	}
 }

@@ -14,6 +14,10 @@ import (
 // leads; the rest of the lease is margin for clocks that run at different speeds.
 const leaseShare = 5
 
+// errHandover ends as ErrNoLeader does by itself, by which whoever forwarded the call knows that nothing was done
+// and asks the next leader.
+var errHandover = fmt.Errorf("leadership is being handed over: %w", structs.ErrNoLeader)
+
 // lease answers whether this server may still act as the leader. Calls that arrive while a verification runs
 // share the next one, and a verification serves every call for a fraction of the leader lease. It is safe for
 // concurrent use.
@@ -22,10 +26,11 @@ type lease struct {
 	now    func() time.Time
 	good   time.Duration
 
-	mu      sync.Mutex // guards the fields below
-	until   time.Time  // verified up to here
-	epoch   uint64     // raised by drop: a verification that began before it counts for nothing
-	running *verification
+	mu        sync.Mutex // guards the fields below
+	until     time.Time  // verified up to here
+	epoch     uint64     // raised by drop: a verification that began before it counts for nothing
+	handovers int        // under way: nothing is verified
+	running   *verification
 }
 
 // verification is one question to the quorum; err is set before done is closed.
@@ -45,6 +50,10 @@ func newLease(verify func() error, now func() time.Time, raftLease time.Duration
 func (l *lease) check(ctx context.Context) error {
 	for {
 		l.mu.Lock()
+		if l.handovers > 0 {
+			l.mu.Unlock()
+			return errHandover
+		}
 		if l.now().Before(l.until) {
 			l.mu.Unlock()
 			return nil
@@ -74,9 +83,9 @@ func (l *lease) run(v *verification, epoch uint64) {
 	defer l.mu.Unlock()
 	switch {
 	case err != nil:
-		v.err = fmt.Errorf("%w: leadership not confirmed: %w", structs.ErrNoLeader, err)
+		v.err = fmt.Errorf("leadership not confirmed: %w: %w", err, structs.ErrNoLeader)
 	case epoch != l.epoch:
-		v.err = fmt.Errorf("%w: leadership is being handed over", structs.ErrNoLeader)
+		v.err = errHandover
 	default:
 		l.until = began.Add(l.good)
 	}
@@ -84,10 +93,24 @@ func (l *lease) run(v *verification, epoch uint64) {
 	close(v.done)
 }
 
-// drop ends the lease: leadership was lost or is being handed over.
+// drop ends the lease: leadership was lost.
 func (l *lease) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.until = time.Time{}
 	l.epoch++
+}
+
+// handover ends the lease and keeps it from being verified until the returned function is called. The server
+// that is to lead may be elected while a quorum still confirms this one, so no confirmation counts.
+func (l *lease) handover() (over func()) {
+	l.drop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.handovers++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.handovers--
+	}
 }

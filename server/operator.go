@@ -101,12 +101,25 @@ func (s *Server) TransferLeadership(id, address string) (*structs.LeadershipTran
 		out.Noop = true
 		return out, nil
 	}
-	// The target may win its election before this server notices, so nothing may be taken for granted any more.
-	s.lease.drop()
-	if err := s.raft.LeadershipTransferToServer(raft.ServerID(target.ID), raft.ServerAddress(target.Address)).Error(); err != nil {
+	err = s.handOver(func() raft.Future {
+		return s.raft.LeadershipTransferToServer(raft.ServerID(target.ID), raft.ServerAddress(target.Address))
+	})
+	if err != nil {
 		return nil, fmt.Errorf("transfer leadership to %s: %w", target.Address, err)
 	}
 	return out, nil
+}
+
+// handOver gives leadership away. The next leader may win its election before this server notices, so nothing is
+// taken for granted meanwhile, nor while one that was told to may yet try.
+func (s *Server) handOver(transfer func() raft.Future) error {
+	over := s.lease.handover()
+	defer over()
+	err := transfer().Error()
+	if err != nil {
+		_ = pause(s.ctx, s.raftConf.ElectionTimeout) // that the server stops is no news to the caller
+	}
+	return err
 }
 
 // CollectGarbage removes what is no longer needed, at once.

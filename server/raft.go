@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -131,9 +132,19 @@ func (s *Server) startRaft() error {
 		Stream: s.raftLayer, MaxPool: raftMaxPool, Timeout: raftTransportTimeout,
 		Logger: s.log.Named("raft-net"), MsgpackUseNewTimeFormat: true,
 	})
-	trans := strictTransport{s.raftTransport}
-	conf := s.raftConfig()
-	s.raftConf = conf
+	s.raftConf = s.raftConfig()
+	return s.loadRaft(strictTransport{s.raftTransport})
+}
+
+// loadRaft brings Raft up on what the files hold. The libraries panic over a file that is damaged or a log with
+// a hole in it; here that is an error.
+func (s *Server) loadRaft(trans raft.Transport) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("start Raft from %s: %v: %w", filepath.Join(s.cfg.DataDir, "raft"), r, errDamagedLog)
+		}
+	}()
+	st, conf := s.stores, s.raftConf
 	if err := s.recoverPeers(conf, st, trans); err != nil {
 		return err
 	}
@@ -150,7 +161,7 @@ func (s *Server) startRaft() error {
 		}
 	}
 	if s.raft, err = raft.NewRaft(conf, s.fsm, st.log, st.stable, st.snaps, trans); err != nil {
-		return fmt.Errorf("start Raft: %w", err)
+		return fmt.Errorf("start Raft from %s: %w", filepath.Join(s.cfg.DataDir, "raft"), err)
 	}
 	return nil
 }

@@ -50,8 +50,9 @@ type Server struct {
 	raftLayer     *streamLayer
 	leaderCh      chan bool
 	reconcile     chan struct{}
-	bootstrapped  bool        // used by watchGossip only
-	ready         atomic.Bool // leads, and has applied everything of earlier terms
+	membersSeen   chan struct{} // the view of the pool changed, for a cluster that is not formed yet
+	keysMu        sync.Mutex    // held from reading the replicated keys until the keyring has them
+	ready         atomic.Bool   // leads, and has applied everything of earlier terms
 
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -78,11 +79,15 @@ func (g *taskGroup) wait() { g.wg.Wait() }
 // leader. The listener is the server's from the call on, also when New fails.
 func New(cfg Config) (_ *Server, err error) {
 	if err := cfg.Validate(); err != nil {
+		if cfg.RPCListener != nil {
+			err = errors.Join(err, closeListener(cfg.RPCListener))
+		}
 		return nil, fmt.Errorf("server configuration: %w", err)
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger.Named("server"), leaderCh: make(chan bool, 16), reconcile: make(chan struct{}, 1),
-		failed: make(chan error, 1), heartbeats: newHeartbeats(cfg.Heartbeat), sessions: rpc.NewSessions(),
+		membersSeen: make(chan struct{}, 1),
+		failed:      make(chan error, 1), heartbeats: newHeartbeats(cfg.Heartbeat), sessions: rpc.NewSessions(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
@@ -103,6 +108,9 @@ func New(cfg Config) (_ *Server, err error) {
 	s.tasks.run(s.watchKeys)
 	s.tasks.run(s.watchLeadership)
 	s.tasks.run(s.watchGossip)
+	if cfg.BootstrapExpect > 1 {
+		s.tasks.run(s.formCluster)
+	}
 	s.tasks.run(s.reportMetrics)
 	s.tasks.run(func() {
 		if err := s.transport.Serve(cfg.RPCListener); err != nil {
@@ -141,9 +149,12 @@ func (s *Server) prepare() error {
 	}
 	s.gossip.current.Store(&members{servers: []*structs.NodeServerInfo{s.gossip.self}, canMint: true})
 	s.pool = transport.NewPool(transport.PoolConfig{Logger: s.log.Named("pool")})
-	limit := s.cfg.ConnLimits.MaxPerIP
-	if limit == 0 {
-		limit = -1
+	limits := s.cfg.ConnLimits
+	if limits.MaxPerIP == 0 {
+		limits.MaxPerIP = -1
+	}
+	if limits.HandshakeTimeout == 0 {
+		limits.HandshakeTimeout = noDeadline
 	}
 	raftAddr, err := net.ResolveTCPAddr("tcp", s.cfg.RPCAdvertise)
 	if err != nil {
@@ -151,7 +162,7 @@ func (s *Server) prepare() error {
 	}
 	s.transport = transport.New(transport.Config{
 		Handler: handler{s}, Logger: s.log.Named("rpc"), RaftAddr: raftAddr,
-		HandshakeTimeout: s.cfg.ConnLimits.HandshakeTimeout, MaxConnsPerIP: limit,
+		HandshakeTimeout: limits.HandshakeTimeout, MaxConnsPerIP: limits.MaxPerIP,
 	})
 	return nil
 }
@@ -199,7 +210,7 @@ func (s *Server) waitForKeys() error {
 	if err := s.keyring.WaitReady(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	return nil
+	return s.checkKeys()
 }
 
 // RPC makes a call in this process, through the same pipeline as one from outside.
@@ -298,8 +309,7 @@ func (s *Server) leaderAddr() string {
 // Leave takes the server out of the cluster for good, when the others can do without it.
 func (s *Server) Leave() error {
 	if peers, err := s.RaftPeers(); err == nil && len(peers) > 1 && s.leading() {
-		s.lease.drop()
-		if err := s.raft.LeadershipTransfer().Error(); err != nil {
+		if err := s.handOver(func() raft.Future { return s.raft.LeadershipTransfer() }); err != nil {
 			s.log.Warn("leadership not handed over before leaving", "error", err)
 		}
 	}

@@ -35,6 +35,9 @@ file on all of them and start them again:
 ]
 `
 
+// errDamagedLog is why a server does not start on files that can't be what a server wrote.
+var errDamagedLog = errors.New("the file is damaged; restore the data directory from a backup, or remove it and let the server join anew")
+
 // stores are where Raft keeps its log, its vote and its snapshots.
 type stores struct {
 	log    raft.LogStore
@@ -65,11 +68,7 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 		return nil, err
 	}
 	path := filepath.Join(raftDir, "raft.db")
-	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path:                    path,
-		BoltOptions:             &bbolt.Options{NoFreelistSync: conf.NoFreelistSync, Timeout: lockTimeout},
-		MsgpackUseNewTimeFormat: true,
-	})
+	bolt, err := openBolt(path, conf)
 	if errors.Is(err, bbolt.ErrTimeout) {
 		return nil, fmt.Errorf("open Raft log %s: another process holds it; is a server running on this data directory?", path)
 	}
@@ -88,6 +87,20 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 		}
 	}
 	return s, nil
+}
+
+// openBolt opens the log's file. The library panics over pages that make no sense to it; here that is an error.
+func openBolt(path string, conf RaftConfig) (_ *raftboltdb.BoltStore, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamagedLog, r)
+		}
+	}()
+	return raftboltdb.New(raftboltdb.Options{
+		Path:                    path,
+		BoltOptions:             &bbolt.Options{NoFreelistSync: conf.NoFreelistSync, Timeout: lockTimeout},
+		MsgpackUseNewTimeFormat: true,
+	})
 }
 
 // checkRaftVersion refuses files of a later Raft protocol than ours.
