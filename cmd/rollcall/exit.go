@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 
 	"github.com/urfave/cli/v3"
 
@@ -126,7 +125,7 @@ func hintFor(err error) string {
 		return "Give a token that may do this with -token or ROLLCALL_TOKEN."
 	case errors.As(err, &status) && status.Code == http.StatusNotFound && status.Body == "":
 		return "The agent does not know this request; is the address that of a Rollcall agent?"
-	case errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &dial):
+	case errors.As(err, &dial) && dial.Op == "dial":
 		return "Is an agent running there? Name another address with -address or ROLLCALL_ADDR."
 	}
 	return ""

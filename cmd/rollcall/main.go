@@ -16,8 +16,12 @@ func main() {
 	os.Exit(code)
 }
 
-// isTerminal reports whether f is a character device, which for a standard stream means a terminal.
+// isTerminal reports whether f is a character device, which for a standard stream means a terminal or the null device.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }

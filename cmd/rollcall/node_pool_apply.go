@@ -20,8 +20,8 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// maxSpecFile bounds a pool's file in bytes.
-const maxSpecFile = 1 << 20
+// maxSpecFile bounds a pool's file in bytes, and with it how deep the parser can be sent.
+const maxSpecFile = 64 << 10
 
 func (a *app) nodePoolApplyCommand() *cli.Command {
 	return a.apiCommand(spec{

@@ -47,7 +47,7 @@ func (a *app) nodeStatusCommand() *cli.Command {
 			return nil
 		}
 		if err != nil {
-			return err
+			return v.showMatches(err)
 		}
 		return v.showNode(ctx, id)
 	})

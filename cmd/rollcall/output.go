@@ -53,8 +53,14 @@ func (v *invocation) printTemplate(text string, value any) error {
 	if err := t.Execute(&out, value); err != nil {
 		return usagef(v.Command, "fill template: %s", err)
 	}
-	_, err = fmt.Fprintln(v.out, out.String())
-	return err
+	printed := out.String()
+	if v.terminal {
+		printed = printable(printed)
+	}
+	if _, err := fmt.Fprintln(v.out, printed); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
 }
 
 // table prints rows in columns two spaces apart, the first row being the heading.

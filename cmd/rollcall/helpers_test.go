@@ -1,0 +1,253 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/rollcall-id/rollcall/httpapi"
+	"github.com/rollcall-id/rollcall/structs"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	for _, name := range []string{"ADDR", "REGION", "NAMESPACE", "TOKEN", "CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY", "TLS_SERVER_NAME", "SKIP_VERIFY"} {
+		os.Unsetenv("ROLLCALL_" + name)
+		os.Unsetenv("NOMAD_" + name)
+	}
+	os.Unsetenv("NO_COLOR")
+	goleak.VerifyTestMain(m)
+}
+
+const (
+	node1 = "4d011111-04b4-cc83-7aae-e179f24a5b2a"
+	node2 = "4d01f0bd-53f6-4dd1-b29e-f4e1eee0cf2d"
+	node3 = "5072807a-2f14-11ac-409b-7601f87bd0c6"
+	key1  = "562e28bb-2fd7-809c-57c5-26c9a2279a9d"
+	key2  = "56bbe0af-7825-0fb8-6e68-e9e4f1b176cc"
+)
+
+var start = time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC)
+
+// cluster answers the RPCs behind a real HTTP API.
+type cluster struct {
+	mu    sync.Mutex
+	reply map[string]any // a value, an error, or func(args any) any; guarded by mu
+	calls []string       // guarded by mu
+}
+
+func newCluster() *cluster {
+	nodes := map[string]*structs.Node{
+		node1: {
+			ID: node1, Name: "web-1", NodePool: "default", Datacenter: "dc1", HTTPAddr: "10.0.0.1:4646", Status: "ready",
+			SchedulingEligibility: "eligible", StatusUpdatedAt: start.Unix(), IdentitySigningKeyID: key1,
+			Attributes: map[string]string{"os.name": "debian", "nomad.version": "2.0.5", "cpu.numcores": "4"},
+			Meta:       map[string]string{"rack": "r1", "owner": "web"},
+			Events: []*structs.NodeEvent{
+				{Message: "Node registered", Subsystem: "Cluster", Timestamp: start},
+				{Message: "Node heartbeat missed", Subsystem: "Heartbeat", Timestamp: start.Add(time.Hour), Details: map[string]string{"b": "2", "a": "1"}},
+			},
+			Drivers: raw(map[string]any{"exec": map[string]any{}, "docker": map[string]any{}}),
+		},
+		node2: {
+			ID: node2, Name: "evil-\x1b[31m2", NodePool: "edge", NodeClass: "small", Datacenter: "dc2", Status: "down",
+			SchedulingEligibility: "ineligible", DrainStrategy: &structs.DrainStrategy{ForceDeadline: start.Add(2 * time.Hour)},
+		},
+		node3: {ID: node3, Name: "db-1", NodePool: "edge", Datacenter: "dc1", Status: "initializing", SchedulingEligibility: "eligible"},
+	}
+	list := func(args any) any {
+		var out structs.NodeListResponse
+		req := args.(*structs.NodeListRequest)
+		for _, id := range []string{node1, node2, node3} {
+			if strings.HasPrefix(id, req.Prefix) {
+				out.Nodes = append(out.Nodes, nodes[id].Stub(req.Fields))
+			}
+		}
+		if req.PerPage > 0 && len(out.Nodes) > int(req.PerPage) {
+			out.NextToken = out.Nodes[req.PerPage].ID
+			out.Nodes = out.Nodes[:req.PerPage]
+		}
+		return out
+	}
+	pools := []*structs.NodePool{
+		{Name: "default", Description: "Default node pool.", NodeIdentityTTL: 24 * time.Hour},
+		{
+			Name: "edge", NodeIdentityTTL: time.Hour, Meta: map[string]string{"site": "lisbon", "b": "2"},
+			SchedulerConfiguration: &structs.NodePoolSchedulerConfiguration{SchedulerAlgorithm: "spread"},
+		},
+	}
+	return &cluster{reply: map[string]any{
+		"Node.List": list,
+		"Node.GetNode": func(args any) any {
+			return structs.SingleNodeResponse{Node: nodes[args.(*structs.NodeSpecificRequest).NodeID], QueryMeta: structs.QueryMeta{Index: 50}}
+		},
+		"Node.UpdateDrain":       structs.NodeChangeResponse{NodeModifyIndex: 51, WriteMeta: structs.WriteMeta{Index: 51}},
+		"Node.UpdateEligibility": structs.NodeChangeResponse{NodeModifyIndex: 51, WriteMeta: structs.WriteMeta{Index: 51}},
+		"NodeIdentity.Get": structs.NodeIdentityGetResponse{Claims: map[string]any{
+			"sub": "node:global:default:" + node1 + ":default", "aud": []any{"a", "b"}, "exp": float64(start.Unix()), "iat": float64(start.Unix()),
+			"nomad_node_id": node1, "nomad_node_pool": "default", "jti": "x\x1b",
+		}},
+		"NodePool.List": structs.NodePoolListResponse{NodePools: pools},
+		"NodePool.GetNodePool": func(args any) any {
+			for _, p := range pools {
+				if p.Name == args.(*structs.NodePoolSpecificRequest).Name {
+					return structs.SingleNodePoolResponse{NodePool: p}
+				}
+			}
+			return structs.SingleNodePoolResponse{}
+		},
+		"NodePool.ListNodes": func(args any) any {
+			if args.(*structs.NodePoolNodesRequest).Name == "none" {
+				return structs.NodeListResponse{}
+			}
+			return structs.NodeListResponse{Nodes: []*structs.NodeListStub{nodes[node3].Stub(nil)}}
+		},
+		"Keyring.List": structs.KeyringListResponse{Keys: []*structs.RootKeyMeta{
+			{KeyID: key1, State: "active", CreateTime: start.UnixNano()},
+			{KeyID: key2, State: "prepublished", CreateTime: start.UnixNano(), PublishTime: start.Add(24 * time.Hour).UnixNano()},
+		}},
+		"Keyring.Rotate": structs.KeyringRotateResponse{Key: &structs.RootKeyMeta{KeyID: key2, State: "active", CreateTime: start.UnixNano()}},
+		"Operator.RaftGetConfiguration": structs.RaftConfigurationResponse{Index: 9, Servers: []*structs.RaftServer{
+			{ID: "aaaa", Node: "s1.global", Address: "10.0.0.1:4647", Leader: true, Voter: true, RaftProtocol: "3"},
+			{ID: "bbbb", Node: "(unknown)", Address: "10.0.0.2:4647", RaftProtocol: "unknown"},
+		}},
+		"Operator.TransferLeadershipToPeer": structs.LeadershipTransferResponse{
+			From: structs.RaftIDAddress{ID: "aaaa", Address: "10.0.0.1:4647"}, To: structs.RaftIDAddress{ID: "bbbb", Address: "10.0.0.2:4647"},
+		},
+		"Operator.AutopilotGetConfiguration": *structs.DefaultAutopilotConfig(),
+		"Operator.AutopilotSetConfiguration": true,
+		"Operator.ServerHealth": structs.OperatorHealthReply{
+			Healthy: true, FailureTolerance: 1, Leader: "aaaa", Voters: []string{"aaaa"},
+			Servers: []structs.ServerHealth{{
+				ID: "aaaa", Name: "s1.global", Address: "10.0.0.1:4647", SerfStatus: "alive", Version: "2.0.5", Leader: true, LastContact: 12 * time.Millisecond,
+				LastTerm: 2, LastIndex: 46, Healthy: true, Voter: true, StableSince: start,
+			}},
+		},
+		"Status.Leader": func(args any) any {
+			if args.(*structs.GenericRequest).Region == "eu" {
+				return ""
+			}
+			return "10.0.0.1:4647"
+		},
+		"Status.Members": structs.ServerMembersResponse{ServerName: "s1", ServerRegion: "global", ServerDC: "dc1", Members: []*structs.ServerMember{
+			member("s2.global", 2, "failed", "global"), member("s1.global", 1, "alive", "global"), member("s9.eu", 9, "alive", "eu"),
+		}},
+	}}
+}
+
+func member(name string, last byte, status, region string) *structs.ServerMember {
+	return &structs.ServerMember{
+		Name: name, Addr: []byte{10, 0, 0, last}, Port: 4648, Status: status, ProtocolCur: 2,
+		Tags: map[string]string{"port": "4647", "raft_vsn": "3", "build": "2.0.5", "dc": "dc1", "region": region},
+	}
+}
+
+func raw(v any) structs.Raw {
+	b, err := structs.EncodeBytes(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (c *cluster) RPC(_ context.Context, method string, args, reply any) error {
+	text, err := json.Marshal(args)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.calls = append(c.calls, method+" "+string(text))
+	v := c.reply[method]
+	if f, ok := v.(func(any) any); ok {
+		v = f(args)
+	}
+	c.mu.Unlock()
+	if err, ok := v.(error); ok {
+		return structs.ErrorFromWire(err.Error())
+	}
+	if v != nil {
+		reflect.ValueOf(reply).Elem().Set(reflect.ValueOf(v))
+	}
+	return nil
+}
+
+func (c *cluster) Join(_ context.Context, addrs []string) (int, error) {
+	if addrs[0] == "nobody" {
+		return 0, errors.New("nobody answered")
+	}
+	return len(addrs), nil
+}
+
+func (c *cluster) ForceLeave(_ context.Context, name string, prune bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = append(c.calls, fmt.Sprintf("ForceLeave %s prune=%v", name, prune))
+	return nil
+}
+
+func (c *cluster) Stats() map[string]map[string]string {
+	return map[string]map[string]string{"client": {"node_id": node1}}
+}
+
+func (c *cluster) LocalMember() *structs.ServerMember { return nil }
+
+// serve puts a real HTTP API before the cluster and makes commands use it.
+func (c *cluster) serve(t *testing.T) {
+	t.Helper()
+	api, err := httpapi.New(httpapi.Config{Region: "global"}, c, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(api)
+	t.Cleanup(srv.Close)
+	t.Setenv("ROLLCALL_ADDR", srv.URL)
+}
+
+// outcome is what one command did.
+type outcome struct {
+	code     int
+	out, err string
+}
+
+func rollcall(t *testing.T, stdin string, args ...string) outcome {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app{in: strings.NewReader(stdin), out: &out, err: &errs}
+	code := a.run(t.Context(), append([]string{"rollcall"}, args...))
+	return outcome{code, out.String(), errs.String()}
+}
+
+// golden compares text with a file of testdata.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	wanted, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(wanted), text); diff != "" {
+		t.Errorf("%s (-want +got; go test -update writes it anew):\n%s", file, diff)
+	}
+}
