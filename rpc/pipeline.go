@@ -145,7 +145,8 @@ func (s *Server) ServeRPC(ctx context.Context, conn *transport.Conn, name string
 
 // ServeStream refuses: no streaming method is offered yet.
 func (s *Server) ServeStream(_ context.Context, _ *transport.Conn, _ net.Conn, name string) error {
-	return fmt.Errorf("Unknown rpc method: %q", name) //nolint:staticcheck // the wire's spelling
+	//lint:ignore ST1005 the text is the wire's
+	return fmt.Errorf("Unknown rpc method: %q", name)
 }
 
 // RPC runs a request made in this process, through the same pipeline. args and reply must be pointers to the

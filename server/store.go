@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -69,7 +71,7 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 	}
 	path := filepath.Join(raftDir, "raft.db")
 	bolt, err := openBolt(path, conf)
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("open Raft log %s: another process holds it; is a server running on this data directory?", path)
 	}
 	if err != nil {
@@ -89,17 +91,39 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 	return s, nil
 }
 
-// openBolt opens the log's file. The library panics over pages that make no sense to it; here that is an error.
-func openBolt(path string, conf RaftConfig) (_ *raftboltdb.BoltStore, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errDamagedLog, r)
+// openBolt opens the log's file once it has been found sound. The library panics over pages that make no sense to
+// it, and does so from a goroutine of its own while it opens a file for writing.
+func openBolt(path string, conf RaftConfig) (*raftboltdb.BoltStore, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		if err := checkBolt(path); err != nil {
+			return nil, err
 		}
-	}()
+	}
 	return raftboltdb.New(raftboltdb.Options{
 		Path:                    path,
 		BoltOptions:             &bbolt.Options{NoFreelistSync: conf.NoFreelistSync, Timeout: lockTimeout},
 		MsgpackUseNewTimeFormat: true,
+	})
+}
+
+// checkBolt visits every page of the file. A page that the file is too short for is a fault of memory, which is
+// made a panic and, like those of the library, an error.
+func checkBolt(path string) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v: %w", r, errDamagedLog)
+		}
+		err = errors.Join(err, db.Close())
+	}()
+	return db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(_, _ []byte) error { return nil })
+		})
 	})
 }
 

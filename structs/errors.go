@@ -1,5 +1,7 @@
 package structs
 
+//lint:file-ignore ST1005 the texts are the wire's
+
 import (
 	"errors"
 	"fmt"

@@ -79,7 +79,7 @@ type BlobInfo struct {
 type KeyInfo struct {
 	Mechanism          uint64  `json:"mechanism,omitempty"`
 	HmacMechanism      uint64  `json:"hmac_mechanism,omitempty"`
-	KeyId              string  `json:"key_id,omitempty"` //nolint:revive // the wire's spelling
+	KeyId              string  `json:"key_id,omitempty"` // the wire's spelling
 	HmacKeyId          string  `json:"hmac_key_id,omitempty"`
 	WrappedKey         []byte  `json:"wrapped_key,omitempty"`
 	Flags              uint64  `json:"flags,omitempty"`
