@@ -15,13 +15,18 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/gohcl"
 	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/urfave/cli/v3"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// maxSpecFile bounds a pool's file in bytes, and with it how deep the parser can be sent.
-const maxSpecFile = 64 << 10
+const (
+	// maxSpecFile bounds a pool's file in bytes.
+	maxSpecFile = 1 << 20
+	// maxSpecDepth bounds the nesting of a pool's file; a real one has two levels.
+	maxSpecDepth = 16
+)
 
 func (a *app) nodePoolApplyCommand() *cli.Command {
 	return a.apiCommand(spec{
@@ -87,6 +92,9 @@ func (v *invocation) readSpec(name string) ([]byte, error) {
 
 // parsePoolHCL reads a file that holds one node_pool block.
 func parsePoolHCL(name string, src []byte) (*structs.NodePool, error) {
+	if err := checkLiterals(name, src); err != nil {
+		return nil, err
+	}
 	file, diags := hclparse.NewParser().ParseHCL(src, name)
 	if diags.HasErrors() {
 		return nil, diags
@@ -121,6 +129,37 @@ func parsePoolHCL(name string, src []byte) (*structs.NodePool, error) {
 	}
 	pool.Meta = meta
 	return pool, nil
+}
+
+// checkLiterals refuses what the recursive parser could be sent arbitrarily deep with: everything but blocks and literal
+// values, nested a few levels.
+func checkLiterals(name string, src []byte) error {
+	tokens, diags := hclsyntax.LexConfig(src, name, hcl.InitialPos)
+	if diags.HasErrors() {
+		return diags
+	}
+	depth, previous := 0, hclsyntax.TokenNil
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack:
+			depth++
+		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack:
+			depth--
+		case hclsyntax.TokenIdent, hclsyntax.TokenNumberLit, hclsyntax.TokenStringLit, hclsyntax.TokenQuotedLit, hclsyntax.TokenOQuote,
+			hclsyntax.TokenCQuote, hclsyntax.TokenOHeredoc, hclsyntax.TokenCHeredoc, hclsyntax.TokenEqual, hclsyntax.TokenComma,
+			hclsyntax.TokenColon, hclsyntax.TokenMinus, hclsyntax.TokenNewline, hclsyntax.TokenComment, hclsyntax.TokenEOF:
+		default:
+			return fmt.Errorf("%s:%d: values are literals; %q is not supported", name, t.Range.Start.Line, t.Bytes)
+		}
+		if t.Type == hclsyntax.TokenMinus && previous == hclsyntax.TokenMinus {
+			return fmt.Errorf("%s:%d: values are literals; arithmetic is not supported", name, t.Range.Start.Line)
+		}
+		if depth > maxSpecDepth {
+			return fmt.Errorf("%s:%d: nested more than %d levels deep", name, t.Range.Start.Line, maxSpecDepth)
+		}
+		previous = t.Type
+	}
+	return nil
 }
 
 // poolMeta reads metadata given as a block, meta { a = "b" }, or as a map, meta = { a = "b" }.
