@@ -1,0 +1,246 @@
+// Package docs_test holds what the documents print to what the program does: configuration blocks load, the Go
+// program compiles, links lead somewhere, and the tables that repeat a list of the code repeat all of it.
+package docs_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-id/rollcall/config"
+)
+
+var documents = []string{
+	"../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md",
+	"ARCHITECTURE.md", "write-path.md", "operations.md", "compatibility.md", "security.md",
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+
+// blocks returns the code blocks of a language.
+func blocks(text, language string) []string {
+	var out []string
+	for _, m := range fence.FindAllStringSubmatch(text, -1) {
+		if m[1] == language {
+			out = append(out, m[2])
+		}
+	}
+	return out
+}
+
+// checkConfig holds a configuration to what an agent accepts. Addresses that a template takes from the machine are
+// fixed, since a machine without a private address must be able to run this test.
+func checkConfig(t *testing.T, name, src string) *config.Config {
+	t.Helper()
+	src = strings.ReplaceAll(src, "{{ GetPrivateIP }}", "10.0.0.11")
+	cfg, err := config.Parse(config.DefaultConfig(), name, []byte(src))
+	if err != nil {
+		t.Fatalf("%s does not load: %v", name, err)
+	}
+	for _, w := range cfg.Warnings() {
+		t.Errorf("%s is warned about: %v", name, &w)
+	}
+	return cfg
+}
+
+func TestExampleConfigurationsAreValid(t *testing.T) {
+	files, err := filepath.Glob("../packaging/*.hcl")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("found %d example configurations in packaging (%v), want a server's and a node's", len(files), err)
+	}
+	for _, path := range files {
+		if err := checkConfig(t, path, read(t, path)).Validate(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestConfigurationBlocksOfTheDocumentsAreValid(t *testing.T) {
+	whole := 0
+	for _, path := range documents {
+		for i, src := range blocks(read(t, path), "hcl") {
+			if strings.HasPrefix(src, "node_pool ") {
+				continue // a pool's file, not an agent's
+			}
+			name := fmt.Sprintf("%s-block-%d.hcl", filepath.Base(path), i+1)
+			base := config.DefaultConfig()
+			if strings.Contains(src, "data_dir") { // a whole file; others are meant to stand beside one
+				whole++
+				if err := checkConfig(t, name, src).Validate(); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			} else if _, err := config.Parse(base, name, []byte(src)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if whole < 2 {
+		t.Errorf("found %d whole configuration files in the documents, want a server's and a node's", whole)
+	}
+}
+
+func TestTheVerifierInTheReadmeCompiles(t *testing.T) {
+	programs := blocks(read(t, "../README.md"), "go")
+	if len(programs) != 1 {
+		t.Fatalf("README.md has %d Go programs, want 1", len(programs))
+	}
+	dir := t.TempDir()
+	src := filepath.Join(dir, "main.go")
+	if err := os.WriteFile(src, []byte(programs[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "verify"), src).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// settings lists every setting with its default, by its dotted name.
+func settings(v reflect.Value, prefix string) [][3]string {
+	var out [][3]string
+	for i := range v.NumField() {
+		tag, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("cfg"), ",")
+		if tag == "" {
+			continue
+		}
+		f := v.Field(i)
+		if f.Kind() == reflect.Struct {
+			out = append(out, settings(f, prefix+tag+".")...)
+			continue
+		}
+		reload := ""
+		if slices.Contains(strings.Split(options, ","), "reload") {
+			reload = "yes"
+		}
+		out = append(out, [3]string{prefix + tag, defaultText(f), reload})
+	}
+	return out
+}
+
+func defaultText(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		if x == 0 {
+			return "0s"
+		}
+		text := x.String()
+		if strings.HasSuffix(text, "m0s") {
+			text = strings.TrimSuffix(text, "0s")
+		}
+		if strings.HasSuffix(text, "h0m") {
+			text = strings.TrimSuffix(text, "0m")
+		}
+		return text
+	case string:
+		return x
+	}
+	if k := v.Kind(); k == reflect.Slice || k == reflect.Map {
+		return ""
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+func TestEverySettingIsInTheOperationsGuide(t *testing.T) {
+	guide := read(t, "operations.md")
+	all := settings(reflect.ValueOf(config.DefaultConfig()).Elem(), "")
+	if len(all) < 50 {
+		t.Fatalf("found %d settings; is the tag of configuration fields still cfg?", len(all))
+	}
+	for _, s := range all {
+		row := fmt.Sprintf("| `%s` | %s | %s | ", s[0], s[1], s[2])
+		if !strings.Contains(guide, row) {
+			t.Errorf("operations.md has no row that begins %q", row)
+		}
+	}
+}
+
+var (
+	route  = regexp.MustCompile(`(?m)^\t\{(?:get|put|putOnly|del), "([^"]+)"`)
+	rpc    = regexp.MustCompile(`Spec\{Name: "([A-Za-z]+\.[A-Za-z]+)"`)
+	handle = regexp.MustCompile(`(?m)^\tErr[A-Za-z]+ = errors\.New\("([^"]+)"\)`)
+)
+
+// found returns the first group of every match in the files.
+func found(t *testing.T, pattern string, re *regexp.Regexp, least int) []string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		for _, m := range re.FindAllStringSubmatch(read(t, path), -1) {
+			out = append(out, m[1])
+		}
+	}
+	if len(out) < least {
+		t.Fatalf("found %d of what is looked for in %s, want at least %d", len(out), pattern, least)
+	}
+	return out
+}
+
+func TestTheDocumentsNameEveryRouteMethodAndError(t *testing.T) {
+	for _, tc := range []struct {
+		name, document, files string
+		what                  *regexp.Regexp
+		least                 int
+	}{
+		{"HTTP routes", "compatibility.md", "../httpapi/routes.go", route, 30},
+		{"RPC methods", "compatibility.md", "../rpc/*.go", rpc, 30},
+		{"errors that cross the wire", "operations.md", "../structs/errors.go", handle, 15},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			text := read(t, tc.document)
+			for _, name := range found(t, tc.files, tc.what, tc.least) {
+				if !strings.Contains(text, "`"+name+"`") {
+					t.Errorf("%s does not have `%s`", tc.document, name)
+				}
+			}
+		})
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, path := range documents {
+		for _, m := range link.FindAllStringSubmatch(read(t, path), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", filepath.Base(path), m[1], err)
+			}
+		}
+	}
+}
+
+func TestTheArchitectureNamesEveryPackage(t *testing.T) {
+	text := read(t, "ARCHITECTURE.md")
+	ladder := read(t, "../internal/archtest/ladder.go")
+	for _, m := range regexp.MustCompile(`\{pkg: "([^"]+)"`).FindAllStringSubmatch(ladder, -1) {
+		name := strings.TrimSuffix(m[1], "/...")
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("ARCHITECTURE.md does not have `%s`, which the ladder does", name)
+		}
+	}
+}
