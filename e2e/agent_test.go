@@ -20,10 +20,9 @@ import (
 // One process, no files: a node with an identity before one has finished reading the first line of its log.
 func TestADevelopmentAgentIsReadyInThreeSeconds(t *testing.T) {
 	ctx, dir := scenario(t)
-	group, err := NewGroup(dir)
-	must(t, err)
-	t.Cleanup(group.Close)
+	group := newGroup(t, dir)
 	var ports [3]int
+	var err error
 	for i := range ports {
 		ports[i], err = FreePort()
 		must(t, err)
@@ -37,7 +36,7 @@ func TestADevelopmentAgentIsReadyInThreeSeconds(t *testing.T) {
 	start := time.Now()
 	p, err := group.Start(Command{Name: "dev", Path: programs.rollcall, Args: []string{"agent", "-dev", "-config=" + conf}})
 	must(t, err)
-	eventually(t, ctx, "get the agent ready\n"+p.Tail(20), 3*time.Second, func(ctx context.Context) error {
+	eventually(t, ctx, "get the agent ready", 3*time.Second, func(ctx context.Context) error {
 		list, err := nodes(ctx, a)
 		if err != nil {
 			return err
@@ -177,9 +176,7 @@ func TestABrokenConfigurationIsRefusedWithFileAndLine(t *testing.T) {
 		{"a value that can't be is named with its line", "data_dir = \"/tmp/x\"\nserver {\n  enabled = true\n  bootstrap_expect = -1\n}\n", []string{":4", "bootstrap_expect"}},
 	}
 	ctx, dir := scenario(t)
-	group, err := NewGroup(filepath.Join(dir, "logs"))
-	must(t, err)
-	t.Cleanup(group.Close)
+	group := newGroup(t, dir)
 	for i, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			name := fmt.Sprintf("broken-%d", i)

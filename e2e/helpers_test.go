@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -109,6 +110,20 @@ func prepareCluster(t *testing.T, dir string, servers int, settings string) *Clu
 		}
 	})
 	return c
+}
+
+// newGroup is for processes outside of a cluster.
+func newGroup(t *testing.T, dir string) *Group {
+	t.Helper()
+	g, err := NewGroup(filepath.Join(dir, "logs"))
+	must(t, err)
+	t.Cleanup(func() {
+		g.Close()
+		if t.Failed() {
+			t.Log(g.Tails(25))
+		}
+	})
+	return g
 }
 
 // newAgents starts one agent a name.
