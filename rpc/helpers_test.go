@@ -271,7 +271,7 @@ func (w *world) heartbeat(n int, token string, change ...func(*structs.NodeUpdat
 	return call[structs.NodeUpdateResponse](w, "Node.UpdateStatus", req)
 }
 
-func force(r *structs.NodeUpdateStatusRequest) { r.ForceIdentityRenewal = true }
+func renewal(r *structs.NodeUpdateStatusRequest) { r.ForceIdentityRenewal = true }
 
 // setStatus marks node n as the leader does.
 func (w *world) setStatus(n int, status string) {

@@ -95,7 +95,7 @@ func TestUpdateStatusMintsByItsTable(t *testing.T) {
 		t.Run("row 5: "+name, func(t *testing.T) {
 			w := newWorld(t)
 			w.join(1)
-			_, err := w.heartbeat(1, token(w), force)
+			_, err := w.heartbeat(1, token(w), renewal)
 			wantError(t, err, structs.ErrPermissionDenied)
 		})
 	}

@@ -320,7 +320,7 @@ func TestRenewalWithTheSameKeyWritesNothing(t *testing.T) {
 	token := w.join(1)
 	before := w.raft.count()
 	for range 3 {
-		reply := must(w.heartbeat(1, token, force))(t)
+		reply := must(w.heartbeat(1, token, renewal))(t)
 		if reply.SignedIdentity == nil || *reply.SignedIdentity == token || reply.Index != 0 || reply.NodeModifyIndex != 0 {
 			t.Fatalf("reply %+v", reply)
 		}
@@ -331,7 +331,7 @@ func TestRenewalWithTheSameKeyWritesNothing(t *testing.T) {
 	}
 	id := w.addKey(structs.KeyStateActive)
 	before = w.raft.count()
-	reply := must(w.heartbeat(1, token, force))(t)
+	reply := must(w.heartbeat(1, token, renewal))(t)
 	if n := w.raft.count() - before; n != 1 || w.node(1).IdentitySigningKeyID != id || reply.Index != w.raft.index {
 		t.Errorf("under a new key: %d commands, key %s of %s, index %d", n, w.node(1).IdentitySigningKeyID, id, reply.Index)
 	}
@@ -346,13 +346,13 @@ func TestRenewalUnderALongerTTLIsWritten(t *testing.T) {
 	must(w.heartbeat(1, token))(t)
 	w.setPool("gpu", 30*time.Hour)
 	before := w.raft.count()
-	reply := must(w.heartbeat(1, token, force))(t)
+	reply := must(w.heartbeat(1, token, renewal))(t)
 	if w.raft.count() != before+1 || w.node(1).IdentityTTL != 30*time.Hour {
 		t.Fatalf("%d commands, TTL %s", w.raft.count()-before, w.node(1).IdentityTTL)
 	}
 	w.setPool("gpu", time.Hour)
 	before = w.raft.count()
-	must(w.heartbeat(1, *reply.SignedIdentity, force))(t)
+	must(w.heartbeat(1, *reply.SignedIdentity, renewal))(t)
 	if w.raft.count() != before || w.node(1).IdentityTTL != 30*time.Hour {
 		t.Errorf("after a shorter one: %d commands, TTL %s", w.raft.count()-before, w.node(1).IdentityTTL)
 	}
@@ -581,7 +581,7 @@ func TestKeyThatVanishesBetweenSigningAndApplying(t *testing.T) {
 		token := w.join(1)
 		w.addKey(structs.KeyStateActive)
 		dropSigningKey(w, structs.NodeUpdateStatusMsg)
-		checkMint(t, w, must(w.heartbeat(1, token, force))(t), true)
+		checkMint(t, w, must(w.heartbeat(1, token, renewal))(t), true)
 	})
 }
 
@@ -598,7 +598,7 @@ func TestRenewalDuringARegistrationIsNotUndone(t *testing.T) {
 		w.raft.before = nil
 		w.raft.mu.Unlock()
 		go func() { // comes while the registration, which carries the old key over, is on its way
-			_, err := w.heartbeat(1, token, force)
+			_, err := w.heartbeat(1, token, renewal)
 			renewed <- err
 		}()
 		select {
