@@ -320,6 +320,7 @@ type fakeRaft struct {
 	index  uint64
 	log    []proposal
 	before func(structs.MessageType) error // runs before each command; an error is the outcome
+	silent bool                            // don't keep the log
 }
 
 func (r *fakeRaft) Apply(t structs.MessageType, msg any) (Applied, error) {
@@ -338,7 +339,9 @@ func (r *fakeRaft) Apply(t structs.MessageType, msg any) (Applied, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.index++
-	r.log = append(r.log, proposal{t, data})
+	if !r.silent {
+		r.log = append(r.log, proposal{t, data})
+	}
 	result := r.w.fsm.Apply(&raft.Log{Index: r.index, Type: raft.LogCommand, Data: data})
 	if err, ok := result.(error); ok {
 		return Applied{}, err
