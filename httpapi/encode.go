@@ -93,7 +93,7 @@ func (c *call) writeError(err error) int {
 	if code < 400 { // an error is never a success, whatever code it brought along
 		code = http.StatusInternalServerError
 	}
-	if code >= 500 {
+	if code == http.StatusInternalServerError {
 		c.log.Warn("request failed", "method", c.r.Method, "path", c.r.URL.Path, "status", code, "error", message)
 	}
 	h := c.w.Header()
