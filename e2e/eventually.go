@@ -19,7 +19,7 @@ func (e errFinal) Unwrap() error { return e.error }
 func Final(err error) error { return errFinal{err} }
 
 // Eventually calls check until it returns nil. It gives up when ctx ends or after limit, with the error of the last check that
-// was not just cut short, and at once when the error is marked Final.
+// was not just cut short or with the cause of ctx, and at once when the error is marked Final.
 func Eventually(ctx context.Context, what string, limit time.Duration, check func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -41,6 +41,9 @@ func Eventually(ctx context.Context, what string, limit time.Duration, check fun
 		select {
 		case <-ctx.Done():
 			t.Stop()
+			if cause := context.Cause(ctx); cause != ctx.Err() {
+				return fmt.Errorf("%s: %w", what, cause) // says more than that something was cut short
+			}
 			return fmt.Errorf("%s: not after %s: %w", what, time.Since(start).Round(time.Millisecond), last)
 		case <-t.C:
 		}
