@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"iter"
+	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -106,6 +107,7 @@ type Operator interface {
 // Pool carries calls to other servers.
 type Pool interface {
 	Call(ctx context.Context, addr, method string, args, reply any) error
+	Stream(ctx context.Context, addr, method string) (net.Conn, error)
 }
 
 // Config says how the endpoints behave.
@@ -164,6 +166,7 @@ type Deps struct {
 	Heartbeats Heartbeats
 	Cluster    Cluster
 	Operator   Operator
+	Snapshots  Snapshots
 	Pool       Pool
 	Sessions   *Sessions
 	Clock      func() time.Time

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -574,4 +575,9 @@ func (m *fakeMetrics) count(name string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.counts[name]
+}
+
+// Stream starts no streams: tests of streaming calls use real connections.
+func (p *fakePool) Stream(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("the fake pool has no streams")
 }

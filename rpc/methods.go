@@ -13,6 +13,7 @@ func (s *Server) registerMethods() {
 	s.registerIntroductionMethods()
 	s.registerOperatorMethods()
 	s.registerSystemMethods()
+	s.registerSnapshotMethods()
 }
 
 // Methods returns the names of all methods with how their callers are authenticated.

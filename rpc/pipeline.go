@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"fmt"
-	"net"
 	"reflect"
 	"strings"
 	"time"
@@ -105,6 +104,7 @@ type Server struct {
 	deps     Deps
 	log      hclog.Logger
 	methods  map[string]*method
+	streams  map[string]*streamMethod
 	services map[string]bool
 	limits   *limiter
 	versions versionCache
@@ -120,7 +120,7 @@ func New(cfg Config, deps Deps) *Server {
 	}
 	s := &Server{
 		cfg: cfg, deps: deps, log: deps.Logger.Named("rpc"),
-		methods: make(map[string]*method), services: make(map[string]bool),
+		methods: make(map[string]*method), streams: make(map[string]*streamMethod), services: make(map[string]bool),
 		limits: newLimiter(cfg.MaxInFlight, cfg.MaxBlocking),
 	}
 	s.registerMethods()
@@ -141,12 +141,6 @@ func (s *Server) ServeRPC(ctx context.Context, conn *transport.Conn, name string
 		return nil, structs.Coded(400, "%s: decode request: %w", name, err)
 	}
 	return s.run(ctx, conn, m, req)
-}
-
-// ServeStream refuses: no streaming method is offered yet.
-func (s *Server) ServeStream(_ context.Context, _ *transport.Conn, _ net.Conn, name string) error {
-	//lint:ignore ST1005 the text is the wire's
-	return fmt.Errorf("Unknown rpc method: %q", name)
 }
 
 // RPC runs a request made in this process, through the same pipeline. args and reply must be pointers to the

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -42,6 +43,13 @@ func NewReader(conn net.Conn, timeout time.Duration) *Reader {
 // of input before the value's first byte the error is io.EOF itself; every other problem is a FrameError.
 func (r *Reader) ReadValue(what string, limits structs.Limits) ([]byte, error) {
 	return r.read(what, limits, true)
+}
+
+// Rest is what follows the last value as plain bytes: those that have arrived already, then the connection's. The
+// Reader must not be used after it.
+func (r *Reader) Rest() io.Reader {
+	r.conn.SetReadDeadline(time.Time{})
+	return io.MultiReader(bytes.NewReader(r.buffered()), r.conn)
 }
 
 // readNext is ReadValue for a value that has to follow what was read before: it may neither be missing nor keep us waiting.
