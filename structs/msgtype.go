@@ -79,6 +79,9 @@ const (
 	HostVolumeRegisterMsg            MessageType = 75
 	HostVolumeDeleteMsg              MessageType = 76
 	TaskGroupVolumeClaimDeleteMsg    MessageType = 77
+
+	// StateDigestCheckMsg is ours, and changes nothing. It is written with IgnoreUnknownFlag.
+	StateDigestCheckMsg MessageType = 100
 )
 
 // messageNames names every type that some version has written. It is also the list of known types: a type
@@ -112,7 +115,7 @@ var messageNames = map[MessageType]string{
 	ACLBindingRulesDeleteMsg: "ACLBindingRulesDelete", NodePoolUpsertMsg: "NodePoolUpsert", NodePoolDeleteMsg: "NodePoolDelete",
 	JobVersionTagMsg: "JobVersionTag", RootKeyUpsertMsg: "WrappedRootKeysUpsert", NamespaceUpsertMsg: "NamespaceUpsert",
 	NamespaceDeleteMsg: "NamespaceDelete", HostVolumeRegisterMsg: "HostVolumeRegister", HostVolumeDeleteMsg: "HostVolumeDelete",
-	TaskGroupVolumeClaimDeleteMsg: "TaskGroupHostVolumeClaimDelete",
+	TaskGroupVolumeClaimDeleteMsg: "TaskGroupHostVolumeClaimDelete", StateDigestCheckMsg: "StateDigestCheck",
 }
 
 // Known reports whether some version of the protocol has written the type. 63 was never assigned and 66 to
@@ -148,6 +151,8 @@ const (
 	AutopilotConfigRecord RecordType = 100
 	// KeyUseRecord is ours: a root key that a skipped log entry of another product's record uses.
 	KeyUseRecord RecordType = 101
+	// StateBaseRecord is ours: what the state grew from. A snapshot without one was written by another system.
+	StateBaseRecord RecordType = 102
 )
 
 var recordNames = map[RecordType]string{
@@ -159,6 +164,7 @@ var recordNames = map[RecordType]string{
 	RootKeyMetaRecord: "RootKeyMeta", 25: "ACLRole", 26: "ACLAuthMethod", 27: "ACLBindingRule", NodePoolRecord: "NodePool",
 	29: "JobSubmission", RootKeyRecord: "RootKey", 31: "HostVolume", NamespaceRecord: "Namespace",
 	AutopilotConfigRecord: "AutopilotConfig", KeyUseRecord: "KeyUse",
+	StateBaseRecord: "StateBase",
 }
 
 // Known reports whether the record type has a meaning in some version of the format.
