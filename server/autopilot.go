@@ -122,11 +122,11 @@ func nodeStatus(st serf.MemberStatus) autopilot.NodeStatus {
 
 // RemoveFailedServer takes a dead server out of the gossip pool, which takes it out of Raft.
 func (p pilot) RemoveFailedServer(srv *autopilot.Server) {
-	go func() {
+	p.s.tasks.run(func() {
 		if err := p.s.gossip.serf.RemoveFailedNode(srv.Name); err != nil {
 			p.s.log.Error("dead server not removed", "server", srv.Name, "error", err)
 		}
-	}()
+	})
 }
 
 // promoter is the library's, which promotes servers once they are stable, without those that never vote.

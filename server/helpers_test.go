@@ -137,8 +137,9 @@ func waitLeader(t *testing.T, servers ...*Server) *Server {
 	t.Helper()
 	var leader *Server
 	eventually(t, "a leader", func() error {
+		leader = nil
 		for _, s := range servers {
-			if s.ready.Load() {
+			if (leadership{s}).IsLeader() {
 				leader = s
 			}
 		}

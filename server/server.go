@@ -280,7 +280,8 @@ type leadership struct{ s *Server }
 
 var _ rpc.Leader = leadership{}
 
-func (l leadership) IsLeader() bool     { return l.s.ready.Load() }
+// IsLeader looks at Raft too, which knows of a loss before the leader's loop does.
+func (l leadership) IsLeader() bool     { return l.s.ready.Load() && l.s.leading() }
 func (l leadership) Leading() bool      { return l.s.leading() }
 func (l leadership) LeaderAddr() string { return l.s.leaderAddr() }
 

@@ -198,7 +198,7 @@ func TestADataDirectoryThatMakesNoSenseIsRefusedInClearWords(t *testing.T) {
 		}, []string{"node-id", "does not hold a UUID"}},
 		{"a log of other bytes", 0, func(t *testing.T, dir string) {
 			scribble(t, filepath.Join(dir, "raft", "raft.db"), func(b []byte) []byte { return fillFrom(b, 0) })
-		}, []string{"raft/raft.db"}},
+		}, []string{"raft/raft.db", "damaged", "backup"}},
 		{"a log whose pages but the first two are other bytes", 0, func(t *testing.T, dir string) {
 			scribble(t, filepath.Join(dir, "raft", "raft.db"), func(b []byte) []byte { return fillFrom(b, 8192) })
 		}, []string{"raft", "damaged"}},
