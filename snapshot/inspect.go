@@ -172,8 +172,11 @@ func (i *Inspector) Summary(v *Verified) *Summary {
 		s.Nodes.ByStatus, s.Nodes.ByPool = map[string]uint64{}, map[string]uint64{}
 	}
 	s.NodePools, s.RootKeys = append([]NodePoolSummary{}, s.NodePools...), append([]RootKeySummary{}, s.RootKeys...)
-	for n := range s.NodePools {
-		s.NodePools[n].Nodes = s.Nodes.ByPool[s.NodePools[n].Name]
+	for n, p := range s.NodePools {
+		s.NodePools[n].Nodes = s.Nodes.ByPool[p.Name]
+		if p.Name == structs.NodePoolAll {
+			s.NodePools[n].Nodes = s.Nodes.Total
+		}
 	}
 	for n := range s.RootKeys {
 		s.RootKeys[n].Nodes = i.signed[s.RootKeys[n].KeyID]
