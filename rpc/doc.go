@@ -3,8 +3,9 @@
 //
 //	authenticate → forward → authorize → limit → act
 //
-// Authentication says who calls (authenticate.go); it is computed when it is first needed, so that a server
-// that only passes a call on does not verify what the leader verifies again. Forwarding brings the call to the
+// Authentication says who calls (authenticate.go). Since no step before authorization acts on its result, it is
+// computed only where the call is answered: a server that passes a call on does not verify what the leader
+// verifies again. Forwarding brings the call to the
 // server that may answer it (forward.go). Authorization decides whether this caller may do this (authorize.go);
 // a method cannot be registered without saying so. The limit keeps an overload from taking the server down
 // (limit.go). Only then does the endpoint act, on state that the pipeline has made sure of.

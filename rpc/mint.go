@@ -63,7 +63,7 @@ func (s *Server) mintsAtRegister(c *Call, n *structs.Node) bool {
 	if !s.versions.takesIdentity(n) {
 		return false
 	}
-	if c.caller.Kind != CallerNode || c.caller.BySecret {
+	if c.caller.Kind != CallerNode || c.caller.BySecret || unrecorded(n) {
 		return true
 	}
 	claims := c.caller.Claims.Node
@@ -73,12 +73,19 @@ func (s *Server) mintsAtRegister(c *Call, n *structs.Node) bool {
 	return s.expiring(c, n.NodePool)
 }
 
+// unrecorded reports whether the node shows an identity though its record names no key: it was deleted, or the
+// state comes from a snapshot. The key of that identity is in use and nothing says so; a new identity puts it right.
+func unrecorded(n *structs.Node) bool { return n.IdentitySigningKeyID == "" }
+
 // mintsAtUpdateStatus is the second table of wire.md §3.3.
 func (s *Server) mintsAtUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest, n *structs.Node) bool {
 	if c.caller.Kind != CallerNode || !s.deps.Cluster.CanMint() || !s.versions.takesIdentity(n) {
 		return false
 	}
-	return c.caller.BySecret || req.ForceIdentityRenewal || s.expiring(c, n.NodePool)
+	if req.Status == structs.NodeStatusDown {
+		return false // a node that is down releases its key in time, so it gets nothing more under it
+	}
+	return c.caller.BySecret || req.ForceIdentityRenewal || unrecorded(n) || s.expiring(c, n.NodePool)
 }
 
 // expiring reports whether the caller's identity is in the last third of the pool's present TTL.

@@ -38,7 +38,7 @@ func TestRegisterMintsByItsTable(t *testing.T) {
 		{"row 6: fresh", aged(0), nil, false, false},
 		{"row 6: exactly a third left", aged(16 * time.Hour), nil, false, false},
 		{"row 6: a nanosecond less than a third left", aged(16*time.Hour + 1), nil, false, true},
-		{"row 6: a node that is not known, with a fresh identity", aged(0), nil, true, false},
+		{"a node that is not known, with a fresh identity whose key no record names", aged(0), nil, true, true},
 		{"no server may be too old: anonymous", none, cannotMint, false, false},
 		{"no server may be too old: expired", func(w *world) string { return w.expiredIdentity(1) }, cannotMint, false, false},
 	}
@@ -99,6 +99,16 @@ func TestUpdateStatusMintsByItsTable(t *testing.T) {
 			wantError(t, err, structs.ErrPermissionDenied)
 		})
 	}
+}
+
+func TestANodeThatReportsItselfDownGetsNoIdentity(t *testing.T) {
+	w := newWorld(t)
+	must(w.register(testNode(1), ""))(t)
+	token := w.identity(1, w.clock.Now(), defaultTTL)
+	reply := must(w.heartbeat(1, token, func(r *structs.NodeUpdateStatusRequest) {
+		r.Status, r.ForceIdentityRenewal = structs.NodeStatusDown, true
+	}))(t)
+	checkMint(t, w, reply, false)
 }
 
 func none(*world) string                   { return "" }

@@ -84,7 +84,7 @@ func (s *Server) nodeRegister(c *Call, req *structs.NodeRegisterRequest, reply *
 			return err
 		}
 	}
-	s.fillUpdateReply(c, reply, n.ID, minted)
+	s.fillUpdateReply(c, reply, n, minted)
 	reply.NodeModifyIndex, reply.Index = applied.Index, applied.Index
 	return nil
 }
@@ -229,7 +229,7 @@ func (s *Server) nodeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest,
 			return err
 		}
 	}
-	s.fillUpdateReply(c, reply, req.NodeID, minted)
+	s.fillUpdateReply(c, reply, n, minted)
 	return nil
 }
 
@@ -298,14 +298,11 @@ func changesNode(req *structs.NodeUpdateStatusRequest, n *structs.Node) bool {
 }
 
 // fillUpdateReply says what an agent needs to keep in touch.
-func (s *Server) fillUpdateReply(c *Call, reply *structs.NodeUpdateResponse, nodeID string, minted *identity) {
-	st := c.state()
+func (s *Server) fillUpdateReply(c *Call, reply *structs.NodeUpdateResponse, n *structs.Node, minted *identity) {
 	reply.Servers = s.deps.Cluster.Servers()
 	reply.LeaderRPCAddr = s.deps.Leader.LeaderAddr()
-	reply.NumNodes = int32(min(st.NodeCount(), 1<<31-1))
-	if n, err := st.NodeByID(nil, nodeID); err == nil && n != nil {
-		reply.SchedulingEligibility = n.SchedulingEligibility
-	}
+	reply.NumNodes = int32(min(c.state().NodeCount(), 1<<31-1))
+	reply.SchedulingEligibility = n.SchedulingEligibility
 	if minted != nil {
 		reply.SignedIdentity = &minted.token
 	}

@@ -30,7 +30,7 @@ func (c *Call) read(q *structs.QueryOptions, meta *structs.QueryMeta, look func(
 		ctx, cancel = context.WithTimeout(ctx, c.srv.queryTime(q))
 		defer cancel()
 	}
-	for {
+	for restored := false; ; {
 		st := c.state()
 		var ws memdb.WatchSet
 		if q.MinQueryIndex > 0 {
@@ -43,11 +43,16 @@ func (c *Call) read(q *structs.QueryOptions, meta *structs.QueryMeta, look func(
 		}
 		meta.Index = max(index, 1)
 		c.setContact(meta)
-		if q.MinQueryIndex == 0 || meta.Index > q.MinQueryIndex {
+		if q.MinQueryIndex == 0 || meta.Index > q.MinQueryIndex || restored {
 			return nil
 		}
 		if err := ws.WatchCtx(ctx); err != nil {
 			return c.ctx.Err()
+		}
+		select {
+		case <-st.AbandonCh():
+			restored = true // its indexes may all be lower than the one that is waited for
+		default:
 		}
 	}
 }

@@ -137,9 +137,7 @@ func (s *Server) prepare() error {
 	if s.id, err = loadNodeID(s.cfg.DataDir, newUUID); err != nil {
 		return err
 	}
-	kc := s.cfg.Keys.Keyring
-	kc.Logger, kc.Issuer, kc.Clock = s.log, s.cfg.RPC.Issuer, s.cfg.Clock
-	if s.keyring, err = keyring.New(kc); err != nil {
+	if s.keyring, err = keyring.New(s.keyringConfig()); err != nil {
 		return err
 	}
 	s.fsm = s.newFSM()
@@ -167,6 +165,12 @@ func (s *Server) prepare() error {
 	return nil
 }
 
+func (s *Server) keyringConfig() keyring.Config {
+	c := s.cfg.Keys.Keyring
+	c.Logger, c.Issuer, c.Clock = s.log, s.cfg.RPC.Issuer, s.cfg.Clock
+	return c
+}
+
 func (s *Server) newFSM() *fsm.FSM {
 	return fsm.New(fsm.Config{Logger: s.log, OnFatal: s.fail})
 }
@@ -182,7 +186,7 @@ func (s *Server) wire() {
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
 	s.endpoints = rpc.New(conf, rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
-		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: s.gossip, Operator: s, Pool: s.pool,
+		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: s.gossip, Operator: s, Snapshots: snapshots{s}, Pool: s.pool,
 		Sessions: s.sessions, Clock: s.cfg.Clock, NewUUID: newUUID, Metrics: globalMetrics{},
 	})
 }
