@@ -54,6 +54,8 @@ type Server struct {
 	keysMu        sync.Mutex    // held from reading the replicated keys until the keyring has them
 	ready         atomic.Bool   // leads, and has applied everything of earlier terms
 
+	restoring sync.Mutex // one restore at a time
+
 	ctx      context.Context
 	cancel   context.CancelFunc
 	tasks    taskGroup
