@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/rollcall-id/rollcall/rpc"
@@ -19,6 +20,9 @@ import (
 const (
 	raftMaxPool          = 3
 	raftTransportTimeout = 10 * time.Second
+	// maxRaftConns bounds the Raft connections from one address. A peer needs raftMaxPool and one a pipeline, and a few more
+	// while it reconnects; each costs a quarter of a megabyte, and the library never gives up on a peer that stays silent.
+	maxRaftConns = 128
 	// maxAppendEntries bounds the commands that share one write to disk and one message to a follower.
 	maxAppendEntries = 512
 	// applyTimeout is how long a command waits to enter Raft's queue before the caller is told to slow down.
@@ -43,12 +47,14 @@ var (
 // not end those it serves when it is closed, so this does.
 type streamLayer struct {
 	*transport.RaftLayer
-	mu   sync.Mutex // guards open
+	log  hclog.Logger
+	mu   sync.Mutex // guards the fields below
 	open map[net.Conn]struct{}
+	from map[string]int // open ones by source address
 }
 
-func newStreamLayer(l *transport.RaftLayer) *streamLayer {
-	return &streamLayer{RaftLayer: l, open: make(map[net.Conn]struct{})}
+func newStreamLayer(l *transport.RaftLayer, log hclog.Logger) *streamLayer {
+	return &streamLayer{RaftLayer: l, log: log, open: make(map[net.Conn]struct{}), from: make(map[string]int)}
 }
 
 // Dial connects to another server's Raft.
@@ -56,16 +62,55 @@ func (l *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.
 	return l.RaftLayer.Dial(string(addr), timeout)
 }
 
-// Accept returns the next connection and keeps it in sight until it is closed.
+// Accept returns the next connection and keeps it in sight until it is closed. Those of an address that has too many are
+// closed at once.
 func (l *streamLayer) Accept() (net.Conn, error) {
-	conn, err := l.RaftLayer.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		conn, err := l.RaftLayer.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.keep(conn) {
+			return &raftConn{Conn: conn, layer: l}, nil
+		}
+		l.log.Warn("too many Raft connections from this address", "from", conn.RemoteAddr(), "most", maxRaftConns)
+		_ = conn.Close() // nothing was sent
 	}
+}
+
+func (l *streamLayer) keep(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	source := sourceOf(conn)
+	if l.from[source] >= maxRaftConns {
+		return false
+	}
+	l.from[source]++
 	l.open[conn] = struct{}{}
-	return &raftConn{Conn: conn, layer: l}, nil
+	return true
+}
+
+// forget ends the count of a connection; further calls do nothing.
+func (l *streamLayer) forget(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, open := l.open[conn]; !open {
+		return
+	}
+	delete(l.open, conn)
+	source := sourceOf(conn)
+	if l.from[source]--; l.from[source] == 0 {
+		delete(l.from, source)
+	}
+}
+
+// sourceOf is the address that connections are counted under, without the port.
+func sourceOf(conn net.Conn) string {
+	addr := conn.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
 }
 
 // closeConns ends the connections that are still served.
@@ -85,9 +130,7 @@ type raftConn struct {
 
 // Close closes the connection.
 func (c *raftConn) Close() error {
-	c.layer.mu.Lock()
-	delete(c.layer.open, c.Conn)
-	c.layer.mu.Unlock()
+	c.layer.forget(c.Conn)
 	return c.Conn.Close()
 }
 
@@ -127,7 +170,7 @@ func (s *Server) startRaft() error {
 		return err
 	}
 	s.stores = st
-	s.raftLayer = newStreamLayer(s.transport.RaftLayer())
+	s.raftLayer = newStreamLayer(s.transport.RaftLayer(), s.log.Named("raft-net"))
 	s.raftTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: s.raftLayer, MaxPool: raftMaxPool, Timeout: raftTransportTimeout,
 		Logger: s.log.Named("raft-net"), MsgpackUseNewTimeFormat: true,

@@ -85,7 +85,7 @@ func (d *demo) cleanUp() error {
 }
 
 func (d *demo) build(ctx context.Context) error {
-	return d.screen.step("Build the program", func() (string, error) {
+	return d.screen.step(ctx, "Build the program", func() (string, error) {
 		bin := filepath.Join(d.dir, "bin")
 		if err := os.Mkdir(bin, 0o700); err != nil {
 			return "", err
@@ -97,7 +97,7 @@ func (d *demo) build(ctx context.Context) error {
 }
 
 func (d *demo) startServers(ctx context.Context) error {
-	return d.screen.step("Start three servers", func() (string, error) {
+	return d.screen.step(ctx, "Start three servers", func() (string, error) {
 		var err error
 		if d.cluster, err = e2e.NewCluster(e2e.ClusterConfig{Binary: d.binary, Dir: d.dir, Servers: 3}); err != nil {
 			return "", err
@@ -117,7 +117,7 @@ func (d *demo) startServers(ctx context.Context) error {
 }
 
 func (d *demo) startNodes(ctx context.Context) error {
-	return d.screen.step("Start three nodes", func() (string, error) {
+	return d.screen.step(ctx, "Start three nodes", func() (string, error) {
 		for _, conf := range nodes {
 			a, err := d.cluster.NewAgent(conf)
 			if err != nil {
@@ -242,6 +242,7 @@ func (d *demo) stay(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			d.screen.line("") // ends the line of the terminal's ^C
 			return
 		case name := <-ended:
 			d.screen.line(d.screen.style(red, name+" has ended.") + fmt.Sprintf(" %d servers are left.", len(d.cluster.Running())))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +13,8 @@ import (
 // lineWidth is where the elapsed times end.
 const lineWidth = 78
 
-// screen is what the demo prints on. Colours are used on terminals only, and not if NO_COLOR is set.
+// screen is what the demo prints on. Colours are used on terminals only, and not if NO_COLOR is set; CLICOLOR_FORCE wants them
+// anywhere.
 type screen struct {
 	out    io.Writer
 	colour bool
@@ -22,10 +25,8 @@ type screen struct {
 func newScreen(out *os.File) *screen {
 	info, err := out.Stat()
 	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	return &screen{
-		out: out, start: time.Now(),
-		colour: terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
-	}
+	colour := terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return &screen{out: out, start: time.Now(), colour: colour || os.Getenv("CLICOLOR_FORCE") == "1"}
 }
 
 // Styles are SGR codes.
@@ -51,17 +52,19 @@ func (s *screen) line(text string) {
 }
 
 // step does a part of the work, with a line that says what and how long it took.
-func (s *screen) step(what string, do func() (result string, err error)) error {
+func (s *screen) step(ctx context.Context, what string, do func() (result string, err error)) error {
 	start := time.Now()
 	fmt.Fprint(s.out, "  "+what)
 	s.open = true
 	result, err := do()
 	if err != nil {
-		fmt.Fprint(s.out, " "+s.style(red, "failed"))
+		if !errors.Is(context.Cause(ctx), errInterrupted) {
+			fmt.Fprint(s.out, " "+s.style(red, "failed"))
+		}
 		s.endStep()
 		return err
 	}
-	took := time.Since(start).Round(100 * time.Millisecond).String()
+	took := seconds(start)
 	text := what
 	if result != "" {
 		fmt.Fprint(s.out, ": "+result)
@@ -88,4 +91,6 @@ func (s *screen) command(line, output string) {
 }
 
 // elapsed is the time since the start.
-func (s *screen) elapsed() string { return time.Since(s.start).Round(100 * time.Millisecond).String() }
+func (s *screen) elapsed() string { return seconds(s.start) }
+
+func seconds(since time.Time) string { return fmt.Sprintf("%.1fs", time.Since(since).Seconds()) }
