@@ -66,7 +66,7 @@ func (s *Server) snapshotRestore(c *Call, _ *structs.SnapshotRestoreRequest, st 
 		return err
 	}
 	// The archive has arrived whole before anything changes; after that the caller's going away changes nothing.
-	if err := s.deps.Snapshots.Restore(context.WithoutCancel(c.ctx), &frames{in: st.in}); err != nil {
+	if err := s.deps.Snapshots.Restore(context.WithoutCancel(c.ctx), &frames{conn: st, in: st.in}); err != nil {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	reply := &structs.SnapshotRestoreResponse{}

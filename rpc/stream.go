@@ -13,8 +13,12 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// streamRequestTimeout is how long a caller may take to say what it wants of a stream that it has opened.
-const streamRequestTimeout = 10 * time.Second
+const (
+	// streamRequestTimeout is how long a caller may take to say what it wants of a stream that it has opened.
+	streamRequestTimeout = 10 * time.Second
+	// frameTimeout is how long a caller may take over one frame. The frames together may take hours.
+	frameTimeout = time.Minute
+)
 
 // stream is a streaming call's connection: what follows the request is read through in, so that nothing which
 // arrived with it is lost.
@@ -74,7 +78,7 @@ func (s *Server) Stream(ctx context.Context, name string) (net.Conn, error) {
 
 // runStream is the pipeline of a streaming call. An error that it returns could not be told to the caller.
 func (s *Server) runStream(ctx context.Context, conn *transport.Conn, m *streamMethod, sc net.Conn) error {
-	st := &stream{Conn: sc, in: transport.NewReader(sc, streamRequestTimeout)}
+	st := &stream{Conn: sc, in: transport.NewReader(sc, 0)}
 	if err := sc.SetReadDeadline(time.Now().Add(streamRequestTimeout)); err != nil {
 		return err
 	}
@@ -181,6 +185,7 @@ func (st *stream) send(v any) error {
 // frames is the payload of the StreamFrames that follow on a stream, as a reader. It ends with io.EOF only at the
 // sender's good end; a stream that breaks off is io.ErrUnexpectedEOF.
 type frames struct {
+	conn net.Conn
 	in   *transport.Reader
 	rest []byte
 	err  error
@@ -202,6 +207,7 @@ func (f *frames) Read(p []byte) (int, error) {
 }
 
 func (f *frames) next() {
+	_ = f.conn.SetReadDeadline(time.Now().Add(frameTimeout)) // if it fails, so does reading
 	body, err := f.in.ReadValue("archive", structs.Limits{MaxBytes: maxFrame})
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
