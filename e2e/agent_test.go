@@ -118,9 +118,6 @@ func TestTerminationIsGracefulForServersAndAgents(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if strings.Contains(p.Log(), "panic") {
-			t.Errorf("%s panicked\n%s", p.name, p.Tail(40))
-		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,11 +106,32 @@ func prepareCluster(t *testing.T, dir string, servers int, settings string) *Clu
 	must(t, err)
 	t.Cleanup(func() {
 		c.Close()
-		if t.Failed() {
-			t.Log(c.Group.Tails(25))
-		}
+		checkLogs(t, c.Group)
 	})
 	return c
+}
+
+// checkLogs fails a test whose processes crashed or raced (see ROLLCALL_E2E_RACE), and shows the logs of one that failed.
+func checkLogs(t *testing.T, g *Group) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(g.logDir, "*.log"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, trouble := range []string{"panic: ", "fatal error: ", "WARNING: DATA RACE"} {
+			if _, after, found := strings.Cut(string(text), trouble); found {
+				t.Errorf("%s: %s%s", filepath.Base(path), trouble, after[:min(len(after), 4000)])
+			}
+		}
+	}
+	if t.Failed() {
+		t.Log(g.Tails(25))
+	}
 }
 
 // newGroup is for processes outside of a cluster.
@@ -119,9 +141,7 @@ func newGroup(t *testing.T, dir string) *Group {
 	must(t, err)
 	t.Cleanup(func() {
 		g.Close()
-		if t.Failed() {
-			t.Log(g.Tails(25))
-		}
+		checkLogs(t, g)
 	})
 	return g
 }
