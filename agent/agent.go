@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,9 +43,11 @@ type Options struct {
 // agent is one running process.
 type agent struct {
 	opts   Options
-	config *config.Config
+	config *config.Config // used by Run's goroutine
+	shown  atomic.Pointer[config.Config]
 	log    hclog.InterceptLogger
 
+	tel    *telemetry
 	server *server.Server
 	client *client.Client
 	http   *httpapi.HTTPServer
@@ -57,6 +60,7 @@ type agent struct {
 // not start or go on.
 func Run(ctx context.Context, opts Options) (err error) {
 	a := &agent{opts: opts, config: opts.Config, failed: make(chan error, 4)}
+	a.shown.Store(a.config)
 	a.log = newLog(opts.Config, opts.Log)
 	signals := opts.Signals
 	if signals == nil {
@@ -107,8 +111,8 @@ func (a *agent) start(ctx context.Context) error {
 	for _, w := range a.config.Warnings() {
 		a.log.Warn("configuration: " + w.Error())
 	}
-	tel, err := startTelemetry(a.config)
-	if err != nil {
+	var err error
+	if a.tel, err = startTelemetry(a.config); err != nil {
 		return err
 	}
 	if a.config.Server.Enabled {
@@ -126,7 +130,7 @@ func (a *agent) start(ctx context.Context) error {
 			return fmt.Errorf("start client: %w", err)
 		}
 	}
-	if err := a.startHTTP(tel, listeners); err != nil {
+	if err := a.startHTTP(listeners); err != nil {
 		return err
 	}
 	a.log.Info("agent started", "http", a.http.Addrs()[0].String())
@@ -169,6 +173,9 @@ func (a *agent) stop(leave bool) error {
 		errs = append(errs, a.server.Shutdown())
 	}
 	a.tasks.Wait()
+	if a.tel != nil {
+		a.tel.stop()
+	}
 	err := errors.Join(errs...)
 	if err == nil {
 		a.log.Info("stopped")
@@ -192,9 +199,11 @@ func (a *agent) reload() {
 	}
 	changes, refused := config.Reloadable(a.config, next)
 	if len(refused) > 0 {
-		a.log.Warn("these settings changed and need a restart to take effect", "settings", refused)
+		a.log.Error("configuration not reloaded: these settings changed and need a restart", "settings", refused)
+		return
 	}
 	a.config = a.config.Reloaded(next)
+	a.shown.Store(a.config)
 	a.log.SetLevel(hclog.LevelFromString(a.config.LogLevel))
 	if a.server != nil {
 		a.server.SetHeartbeatConfig(heartbeatConfig(a.config))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/rollcall-id/rollcall/client"
 	"github.com/rollcall-id/rollcall/httpapi"
@@ -13,7 +14,7 @@ import (
 // like any other.
 func (a *agent) startClient(ctx context.Context, httpBound net.Addr) error {
 	c := a.config
-	servers := append(append(c.Client.Servers, c.Client.ServerJoin.StartJoin...), c.Client.ServerJoin.RetryJoin...)
+	servers := slices.Concat(c.Client.Servers, c.Client.ServerJoin.StartJoin, c.Client.ServerJoin.RetryJoin)
 	if a.server != nil {
 		servers = append(servers, a.server.RPCAddr())
 	}
@@ -50,15 +51,16 @@ func (a *agent) listenHTTP() ([]net.Listener, error) {
 }
 
 // startHTTP puts the API in front of whichever part there is.
-func (a *agent) startHTTP(tel *telemetry, listeners []net.Listener) error {
+func (a *agent) startHTTP(listeners []net.Listener) error {
 	c := a.config
 	conf := httpapi.Config{
 		Logger: a.log, Listeners: listeners, Region: c.Region, Datacenter: c.Datacenter, NodeName: c.Name,
-		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, AgentConfig: c.Redacted,
-		Metrics: tel.inmem, PrometheusMetrics: tel.prometheus != nil,
+		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient,
+		AgentConfig:       func() map[string]any { return a.shown.Load().Redacted() },
+		Metrics:           a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,
 	}
-	if tel.prometheus != nil {
-		conf.PrometheusGatherer = tel.prometheus
+	if a.tel.prometheus != nil {
+		conf.PrometheusGatherer = a.tel.prometheus
 	}
 	var backend httpapi.RPC
 	var srv httpapi.Server

@@ -2,8 +2,10 @@ package agent
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -33,7 +35,7 @@ func (a *agent) startServer() error {
 	}
 	conf.RPCListener = ln
 	if conf.RPCAdvertise, err = withPort(a.config.Published.RPC, ln.Addr()); err != nil {
-		return err
+		return errors.Join(err, ln.Close())
 	}
 	if a.server, err = server.New(conf); err != nil {
 		return err
@@ -61,7 +63,7 @@ func serverConfig(c *config.Config) (server.Config, error) {
 	s.BootstrapExpect, s.NonVoter = c.Server.BootstrapExpect, c.Server.NonVotingServer
 	s.DataDir = c.Server.DataDir
 	join := c.Server.ServerJoin
-	s.RetryJoin = server.RetryJoin{Addrs: append(join.StartJoin, join.RetryJoin...), Interval: join.RetryInterval, MaxTries: join.RetryMax}
+	s.RetryJoin = server.RetryJoin{Addrs: slices.Concat(join.StartJoin, join.RetryJoin), Interval: join.RetryInterval, MaxTries: join.RetryMax}
 	s.Raft = server.RaftConfig{
 		Multiplier: c.Server.RaftMultiplier, TrailingLogs: uint64(c.Server.RaftTrailingLogs),
 		SnapshotThreshold: uint64(c.Server.RaftSnapshotThreshold), SnapshotInterval: c.Server.RaftSnapshotInterval,

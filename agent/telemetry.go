@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/go-metrics"
 	metricsprom "github.com/hashicorp/go-metrics/prometheus"
@@ -15,44 +16,83 @@ import (
 type telemetry struct {
 	inmem      *metrics.InmemSink
 	prometheus *prometheus.Registry // nil when it is off
+	// done is closed by stop and stopped once the runtime is sampled no more.
+	done, stopped chan struct{}
 }
 
-// startTelemetry sends the process's metrics, Raft's and gossip's among them, to the configured places.
+// startTelemetry sends the process's metrics, Raft's and gossip's among them, to the configured places until stop.
 func startTelemetry(c *config.Config) (*telemetry, error) {
 	t := c.Telemetry
-	out := &telemetry{inmem: metrics.NewInmemSink(t.InMemoryCollectionInterval, t.InMemoryRetentionPeriod)}
-	sinks := metrics.FanoutSink{out.inmem}
-	if t.PrometheusMetrics {
-		out.prometheus = prometheus.NewRegistry()
-		out.prometheus.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-		sink, err := metricsprom.NewPrometheusSinkFrom(metricsprom.PrometheusOpts{Registerer: out.prometheus, Expiration: 2 * t.InMemoryRetentionPeriod})
-		if err != nil {
-			return nil, fmt.Errorf("start Prometheus metrics: %w", err)
-		}
-		sinks = append(sinks, sink)
+	out := &telemetry{
+		inmem: metrics.NewInmemSink(t.InMemoryCollectionInterval, t.InMemoryRetentionPeriod),
+		done:  make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if t.StatsdAddress != "" {
-		sink, err := metrics.NewStatsdSink(t.StatsdAddress)
-		if err != nil {
-			return nil, fmt.Errorf("send metrics to statsd at %s: %w", t.StatsdAddress, err)
-		}
-		sinks = append(sinks, sink)
-	}
-	if t.StatsiteAddress != "" {
-		sink, err := metrics.NewStatsiteSink(t.StatsiteAddress)
-		if err != nil {
-			return nil, fmt.Errorf("send metrics to statsite at %s: %w", t.StatsiteAddress, err)
-		}
-		sinks = append(sinks, sink)
+	sinks, err := out.sinks(c)
+	if err != nil {
+		sinks.Shutdown()
+		return nil, err
 	}
 	conf := metrics.DefaultConfig("rollcall")
 	conf.EnableHostname = !t.DisableHostname
 	conf.HostName = c.Name
-	if t.CollectionInterval > 0 {
-		conf.ProfileInterval = t.CollectionInterval
-	}
-	if _, err := metrics.NewGlobal(conf, sinks); err != nil {
+	conf.EnableRuntimeMetrics = false // the library would sample for ever, into sinks that are closed
+	m, err := metrics.NewGlobal(conf, sinks)
+	if err != nil {
+		sinks.Shutdown()
 		return nil, fmt.Errorf("start telemetry: %w", err)
 	}
+	go out.sample(m, t.CollectionInterval)
 	return out, nil
+}
+
+// sinks opens the places; what it returns is to be shut down also when it fails.
+func (t *telemetry) sinks(c *config.Config) (metrics.FanoutSink, error) {
+	sinks := metrics.FanoutSink{t.inmem}
+	conf := c.Telemetry
+	if conf.PrometheusMetrics {
+		t.prometheus = prometheus.NewRegistry()
+		t.prometheus.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		sink, err := metricsprom.NewPrometheusSinkFrom(metricsprom.PrometheusOpts{Registerer: t.prometheus, Expiration: 2 * conf.InMemoryRetentionPeriod})
+		if err != nil {
+			return sinks, fmt.Errorf("start Prometheus metrics: %w", err)
+		}
+		sinks = append(sinks, sink)
+	}
+	if conf.StatsdAddress != "" {
+		sink, err := metrics.NewStatsdSink(conf.StatsdAddress)
+		if err != nil {
+			return sinks, fmt.Errorf("send metrics to statsd at %s: %w", conf.StatsdAddress, err)
+		}
+		sinks = append(sinks, sink)
+	}
+	if conf.StatsiteAddress != "" {
+		sink, err := metrics.NewStatsiteSink(conf.StatsiteAddress)
+		if err != nil {
+			return sinks, fmt.Errorf("send metrics to statsite at %s: %w", conf.StatsiteAddress, err)
+		}
+		sinks = append(sinks, sink)
+	}
+	return sinks, nil
+}
+
+// sample takes the gauges of the Go runtime at each interval.
+func (t *telemetry) sample(m *metrics.Metrics, interval time.Duration) {
+	defer close(t.stopped)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			m.EmitRuntimeStats()
+		case <-t.done:
+			return
+		}
+	}
+}
+
+// stop ends the sending. Nothing else of the process may send metrics any more.
+func (t *telemetry) stop() {
+	close(t.done)
+	<-t.stopped
+	metrics.Shutdown()
 }

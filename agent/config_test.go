@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rollcall-id/rollcall/config"
+	"github.com/rollcall-id/rollcall/server"
+)
+
+const serverOnly = `
+data_dir  = "/nonexistent/rollcall"
+bind_addr = "127.0.0.1"
+name      = "srv"
+server { enabled = true }
+`
+
+// TestEverySettingReachesTheServer changes one setting at a time and looks where it arrives.
+func TestEverySettingReachesTheServer(t *testing.T) {
+	kek := []byte("0123456789abcdef0123456789abcdef")
+	kekFile := filepath.Join(t.TempDir(), "kek")
+	if err := os.WriteFile(kekFile, []byte(base64.StdEncoding.EncodeToString(kek)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in := func(block, line string) string { return fmt.Sprintf("%s {\n%s\n}\n", block, line) }
+	tests := []struct {
+		setting string
+		text    string
+		got     func(c server.Config) any
+		want    any
+	}{
+		{"region", `region = "eu"`, func(c server.Config) any { return c.Region }, "eu"},
+		{"datacenter", `datacenter = "ber1"`, func(c server.Config) any { return c.Datacenter }, "ber1"},
+		{"name", `name = "other"`, func(c server.Config) any { return c.NodeName }, "other"},
+		{"data_dir", `data_dir = "/elsewhere"`, func(c server.Config) any { return c.DataDir }, "/elsewhere/server"},
+		{"server.data_dir", in("server", `data_dir = "/fast"`), func(c server.Config) any { return c.DataDir }, "/fast"},
+		{"server.authoritative_region", in("server", `authoritative_region = "us"`), func(c server.Config) any { return c.AuthoritativeRegion }, "us"},
+		{"server.bootstrap_expect", in("server", `bootstrap_expect = 5`), func(c server.Config) any { return c.BootstrapExpect }, 5},
+		{"server.non_voting_server", in("server", "bootstrap_expect = 0\nnon_voting_server = true\nserver_join { retry_join = [\"127.0.0.1\"] }"),
+			func(c server.Config) any { return c.NonVoter }, true},
+		{"server.server_join", in("server", in("server_join", `start_join = ["10.0.0.1"]
+			retry_join = ["10.0.0.2:7648"]
+			retry_interval = "7s"
+			retry_max = 9`)), func(c server.Config) any { return c.RetryJoin },
+			server.RetryJoin{Addrs: []string{"10.0.0.1:4648", "10.0.0.2:7648"}, Interval: 7 * time.Second, MaxTries: 9}},
+		{"server.encrypt", in("server", `encrypt = "`+base64.StdEncoding.EncodeToString(kek)+`"`), func(c server.Config) any { return string(c.Gossip.EncryptKey) }, string(kek)},
+		{"server.start_timeout", in("server", `start_timeout = "3s"`), func(c server.Config) any { return c.Keys.StartLimit }, 3 * time.Second},
+		{"server.raft_multiplier", in("server", `raft_multiplier = 4`), func(c server.Config) any { return c.Raft.Multiplier }, 4},
+		{"server.raft_trailing_logs", in("server", `raft_trailing_logs = 77`), func(c server.Config) any { return c.Raft.TrailingLogs }, uint64(77)},
+		{"server.raft_snapshot_threshold", in("server", `raft_snapshot_threshold = 78`), func(c server.Config) any { return c.Raft.SnapshotThreshold }, uint64(78)},
+		{"server.raft_snapshot_interval", in("server", `raft_snapshot_interval = "79s"`), func(c server.Config) any { return c.Raft.SnapshotInterval }, 79 * time.Second},
+		{"server.raft_logstore.boltdb.no_freelist_sync", in("server", in("raft_logstore", in("boltdb", `no_freelist_sync = false`))),
+			func(c server.Config) any { return c.Raft.NoFreelistSync }, false},
+		{"server.raft_logstore.disable_log_cache", in("server", in("raft_logstore", `disable_log_cache = true`)),
+			func(c server.Config) any { return c.Raft.DisableLogCache }, true},
+		{"server.min_heartbeat_ttl", in("server", `min_heartbeat_ttl = "21s"`), func(c server.Config) any { return c.Heartbeat.MinTTL }, 21 * time.Second},
+		{"server.max_heartbeats_per_second", in("server", `max_heartbeats_per_second = 12.5`), func(c server.Config) any { return c.Heartbeat.MaxPerSecond }, 12.5},
+		{"server.heartbeat_grace", in("server", `heartbeat_grace = "22s"`), func(c server.Config) any { return c.Heartbeat.Grace }, 22 * time.Second},
+		{"server.failover_heartbeat_ttl", in("server", `failover_heartbeat_ttl = "6m"`), func(c server.Config) any { return c.Heartbeat.FailoverTTL }, 6 * time.Minute},
+		{"server.node_gc_threshold", in("server", `node_gc_threshold = "25h"`), func(c server.Config) any { return c.NodeGC.Threshold }, 25 * time.Hour},
+		{"server.root_key_gc_interval", in("server", `root_key_gc_interval = "11m"`), func(c server.Config) any { return c.Keys.Interval }, 11 * time.Minute},
+		{"server.root_key_gc_threshold", in("server", `root_key_gc_threshold = "2h"`), func(c server.Config) any { return c.Keys.Policy.GCThreshold }, 2 * time.Hour},
+		{"server.root_key_rotation_threshold", in("server", `root_key_rotation_threshold = "800h"`), func(c server.Config) any { return c.Keys.Policy.RotationThreshold }, 800 * time.Hour},
+		{"server.signing_algorithm", in("server", `signing_algorithm = "EdDSA"`), func(c server.Config) any { return c.Keys.Keyring.Algorithm }, "EdDSA"},
+		{"server.oidc_issuer", in("server", `oidc_issuer = "https://id.example.net"`), func(c server.Config) any { return c.RPC.Issuer }, "https://id.example.net"},
+		{"server.client_introduction", in("server", in("client_introduction", `enforcement = "strict"
+			default_identity_ttl = "6m"
+			max_identity_ttl = "31m"`)), func(c server.Config) any {
+			return fmt.Sprint(c.RPC.Introduction)
+		}, "{strict 6m0s 31m0s}"},
+		{"keyring", fmt.Sprintf("keyring \"aead\" {\nactive = true\nname = \"disk\"\nkek_file = %q\n}", kekFile), func(c server.Config) any {
+			w := c.Keys.Keyring.Wrappers
+			if len(w) != 1 {
+				return w
+			}
+			return fmt.Sprintf("%s %v %v", w[0].ID(), w[0].Active, string(w[0].KEK) == string(kek))
+		}, "aead.disk true true"},
+		{"limits.rpc_max_conns_per_client", in("limits", `rpc_max_conns_per_client = 31`), func(c server.Config) any { return c.ConnLimits.MaxPerIP }, 31},
+		{"limits.rpc_handshake_timeout", in("limits", `rpc_handshake_timeout = "9s"`), func(c server.Config) any { return c.ConnLimits.HandshakeTimeout }, 9 * time.Second},
+		{"autopilot.cleanup_dead_servers", in("autopilot", `cleanup_dead_servers = false`), func(c server.Config) any { return c.Autopilot.CleanupDeadServers }, false},
+		{"autopilot.last_contact_threshold", in("autopilot", `last_contact_threshold = "300ms"`), func(c server.Config) any { return c.Autopilot.LastContactThreshold }, 300 * time.Millisecond},
+		{"autopilot.max_trailing_logs", in("autopilot", `max_trailing_logs = 251`), func(c server.Config) any { return c.Autopilot.MaxTrailingLogs }, uint64(251)},
+		{"autopilot.min_quorum", in("autopilot", `min_quorum = 3`), func(c server.Config) any { return c.Autopilot.MinQuorum }, uint64(3)},
+		{"autopilot.server_stabilization_time", in("autopilot", `server_stabilization_time = "12s"`), func(c server.Config) any { return c.Autopilot.ServerStabilizationTime }, 12 * time.Second},
+		{"ports.serf", in("ports", `serf = 7648`), func(c server.Config) any { return c.Gossip.BindPort }, 7648},
+		{"addresses.serf", in("addresses", `serf = "127.0.0.2"`), func(c server.Config) any { return c.Gossip.BindAddr }, "127.0.0.2"},
+		{"advertise.serf", in("advertise", `serf = "192.0.2.1:7649"`), func(c server.Config) any {
+			return fmt.Sprint(c.Gossip.AdvertiseAddr, " ", c.Gossip.AdvertisePort, " ", c.Gossip.Local)
+		}, "192.0.2.1 7649 false"},
+	}
+	base := parse(t, config.DefaultConfig(), serverOnly)
+	before, err := serverConfig(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.setting, func(t *testing.T) {
+			given, err := config.Parse(config.DefaultConfig(), "base.hcl", []byte(serverOnly))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conf, err := serverConfig(parse(t, given, tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, tt.got(conf)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if cmp.Equal(tt.want, tt.got(before)) {
+				t.Errorf("%v is what it would be without the setting", tt.want)
+			}
+		})
+	}
+}
+
+func TestASettingThatCannotBeUsedIsAnErrorWithoutTheSecret(t *testing.T) {
+	c := parse(t, config.DefaultConfig(), serverOnly)
+	c.Server.Encrypt = "SECRET-MARKER-not-base64!"
+	if _, err := serverConfig(c); err == nil || !strings.Contains(err.Error(), "server.encrypt") || strings.Contains(err.Error(), "MARKER") {
+		t.Errorf("encrypt: %v", err)
+	}
+	c = parse(t, config.DefaultConfig(), serverOnly)
+	c.Keyrings = []config.Keyring{{Provider: "aead", Active: true, KEKFile: "/nonexistent/kek"}}
+	if _, err := serverConfig(c); err == nil || !strings.Contains(err.Error(), "/nonexistent/kek") {
+		t.Errorf("kek_file: %v", err)
+	}
+}
+
+func TestAServersListsAreNotTheConfigurations(t *testing.T) {
+	c := parse(t, config.DefaultConfig(), serverOnly)
+	starts := make([]string, 1, 4)
+	starts[0] = "10.0.0.1:4648"
+	c.Server.ServerJoin.StartJoin, c.Server.ServerJoin.RetryJoin = starts, []string{"10.0.0.2:4648"}
+	conf, err := serverConfig(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.RetryJoin.Addrs[0] = "changed"
+	if c.Server.ServerJoin.StartJoin[0] != "10.0.0.1:4648" || starts[:2][1] != "" {
+		t.Error("the server's list shares memory with the configuration's")
+	}
+}
