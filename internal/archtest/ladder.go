@@ -35,6 +35,8 @@ var ladder = []rung{
 	{pkg: "keyring", may: []string{"structs"}},
 	{pkg: "snapshot", may: []string{"structs"}},
 	{pkg: "fsm", may: []string{"structs", "state", "snapshot"}},
+	// Offline, on files: the state machine without a server around it.
+	{pkg: "replay", may: []string{"structs", "state", "snapshot", "fsm"}},
 
 	// Bytes in, decisions out. rpc knows neither state nor Raft: it declares
 	// the interfaces it needs and server fills them.
@@ -54,7 +56,7 @@ var ladder = []rung{
 
 	// One process: server, client and HTTP from one configuration.
 	{pkg: "agent", may: []string{"structs", "keyring", "rpc", "server", "client", "httpapi", "config"}},
-	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "config", "api", "agent"}},
+	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "replay", "config", "api", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
 	{pkg: "e2e", may: []string{"structs", "api"}, blackBox: true},

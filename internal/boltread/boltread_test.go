@@ -150,6 +150,13 @@ func TestReadsWhatTheLibraryWrote(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
+			last, err := b.Last()
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if n := len(got[name]); n > 0 && string(last) != string(key(got[name][n-1].Key)) {
+				rt.Fatalf("last key of %s is %x, want %d", name, last, got[name][n-1].Key)
+			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			rt.Fatalf("-library +ours:\n%s", diff)
@@ -304,6 +311,7 @@ func FuzzDamagedFile(f *testing.F) {
 		if err != nil {
 			return
 		}
+		_, _ = bucket.Last()
 		last := ""
 		_ = bucket.Walk(nil, func(k, _ []byte) error {
 			if last != "" && string(k) <= last {

@@ -183,3 +183,36 @@ func parseElement(b []byte, at int, kind uint16) (e element, ok bool) {
 	e.value = b[start+keySize : start+keySize+valueSize]
 	return e, true
 }
+
+// Last returns the greatest key, nil if there is none.
+func (b *Bucket) Last() ([]byte, error) {
+	page, id := b.inline, b.root
+	for range maxDepth {
+		if id != 0 {
+			var err error
+			if page, err = b.file.page(id); err != nil {
+				return nil, err
+			}
+		}
+		damaged := &PageError{Page: id, Offset: int64(id) * b.file.meta.pageSize, What: "its last element can't be read"}
+		if len(page) < pageHeader {
+			return nil, damaged
+		}
+		kind, count := binary.NativeEndian.Uint16(page[8:]), int(binary.NativeEndian.Uint16(page[10:]))
+		if count == 0 && kind == leafPage {
+			return nil, nil
+		}
+		if count == 0 || kind != leafPage && kind != branchPage {
+			return nil, damaged
+		}
+		row, ok := parseElement(page, pageHeader+(count-1)*elementSize, kind)
+		if !ok {
+			return nil, damaged
+		}
+		if kind == leafPage {
+			return row.key, nil
+		}
+		id = row.child
+	}
+	return nil, errCircle
+}
