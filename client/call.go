@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 // caller reaches servers; *transport.Pool is the real one.
 type caller interface {
 	Call(ctx context.Context, addr, method string, args, reply any) error
+	Stream(ctx context.Context, addr, method string) (net.Conn, error)
 	Close() error
 }
 

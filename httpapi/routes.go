@@ -34,6 +34,8 @@ var routeTable = []route{
 	{get, "/v1/operator/scheduler/configuration", getSchedulerConfiguration},
 	{put, "/v1/operator/scheduler/configuration", setSchedulerConfiguration},
 	{get, "/v1/operator/license", getLicense},
+	{get, "/v1/operator/snapshot", saveSnapshot},
+	{put, "/v1/operator/snapshot", restoreSnapshot},
 
 	{get, "/v1/status/leader", getLeader},
 	{get, "/v1/status/peers", listPeers},

@@ -55,6 +55,9 @@ type Config struct {
 // wire texts of structs/errors.go. It must return soon after ctx is done.
 type RPC interface {
 	RPC(ctx context.Context, method string, args, reply any) error
+	// Stream starts a streaming call and returns its connection, on which the method's own protocol runs; the caller
+	// closes it. ctx is that of the whole call.
+	Stream(ctx context.Context, method string) (net.Conn, error)
 }
 
 // Server is the server part of the agent.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -50,6 +51,8 @@ type cluster struct {
 	mu    sync.Mutex
 	reply map[string]any // a value, an error, or func(args any) any; guarded by mu
 	calls []string       // guarded by mu
+
+	streams func(ctx context.Context, method string) (net.Conn, error)
 }
 
 func newCluster() *cluster {
@@ -185,6 +188,14 @@ func (c *cluster) RPC(_ context.Context, method string, args, reply any) error {
 		reflect.ValueOf(reply).Elem().Set(reflect.ValueOf(v))
 	}
 	return nil
+}
+
+// Stream answers streaming calls with c.streams, which is nil where a test has no snapshots.
+func (c *cluster) Stream(ctx context.Context, method string) (net.Conn, error) {
+	if c.streams == nil {
+		return nil, errors.New("this cluster has no streams")
+	}
+	return c.streams(ctx, method)
 }
 
 func (c *cluster) Join(_ context.Context, addrs []string) (int, error) {
