@@ -1,15 +1,28 @@
 package state
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// touch notes that the command at index has changed the tables.
+// touch notes that the command at index has changed the tables. A batch writes the entry of a table once, however
+// many of its commands change the table.
 func (t *Txn) touch(index uint64, tables ...string) error {
 	for _, name := range tables {
-		if err := t.insert(tableIndex, &structs.IndexEntry{Key: name, Value: index}); err != nil {
-			return err
+		i := slices.IndexFunc(t.touched, func(e touchedIndex) bool { return e.row.Key == name })
+		if i < 0 {
+			e, err := newTouched(t.base, name)
+			if err != nil {
+				return err
+			}
+			if err := t.txn.Insert(tableIndex, e.row); err != nil {
+				return fmt.Errorf("write table %s: %w", tableIndex, err)
+			}
+			i, t.touched = len(t.touched), append(t.touched, e)
 		}
+		t.touched[i].row.Value = index
 	}
 	return nil
 }

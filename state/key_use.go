@@ -82,12 +82,15 @@ func (t *Txn) NoteKeyUse(index uint64, use structs.KeyUse) error {
 	if use.KeyID == "" || use.User == "" {
 		return fmt.Errorf("note use of root key %q by %q at index %d: key or user is not named", use.KeyID, use.User, index)
 	}
-	old, err := get[structs.KeyUse](t.txn, nil, tableKeyUses, use.KeyID+"\x00"+use.User)
+	old, err := get[structs.KeyUse](t.txn, nil, tableKeyUses, keyUseKey(&use))
 	if err != nil || old != nil {
 		return err
 	}
 	return t.insert(tableKeyUses, &use)
 }
+
+// keyUseKey is the note's key in its table.
+func keyUseKey(u *structs.KeyUse) string { return u.KeyID + "\x00" + u.User }
 
 func (t *Txn) forgetKeyUses(keyID string) error {
 	uses, err := list[structs.KeyUse](t.txn, nil, tableKeyUses, keyID+"\x00")

@@ -34,7 +34,7 @@ func (t *Txn) UpsertNode(index uint64, req *structs.NodeRegisterRequest) error {
 	if req.Node == nil || req.Node.ID == "" {
 		return errors.New("register node: request has no node, or one without an ID")
 	}
-	n := req.Node.ShallowCopy()
+	n := newNodeRow(req.Node)
 	n.Canonicalize()
 	old, err := t.node(n.ID)
 	if err != nil {
@@ -73,7 +73,7 @@ func (t *Txn) UpsertNode(index uint64, req *structs.NodeRegisterRequest) error {
 }
 
 // reregister carries over to n what a registration doesn't change.
-func reregister(old, n *structs.Node, index uint64) {
+func reregister(old, n *nodeRow, index uint64) {
 	n.CreateIndex = old.CreateIndex
 	n.Events = old.Events
 	n.SchedulingEligibility = old.SchedulingEligibility
@@ -85,14 +85,14 @@ func reregister(old, n *structs.Node, index uint64) {
 		n.LastMissedHeartbeatIndex = index
 	}
 	if old.Status == structs.NodeStatusDown && n.Status != structs.NodeStatusDown {
-		withEvent(n, structs.NewNodeEvent(structs.NodeEventSubsystemCluster, structs.NodeReregisteredEvent, seconds(n.StatusUpdatedAt)), index)
+		withEvent(&n.Node, structs.NewNodeEvent(structs.NodeEventSubsystemCluster, structs.NodeReregisteredEvent, seconds(n.StatusUpdatedAt)), index)
 	}
 }
 
 // identityTTL returns the TTL to keep for a node that is about to name keyID as its signing key with ttl. As long
 // as the key stays the same the longest TTL counts, and one that is not known, which is longer than any. A new
 // key must exist, or its deletion could overtake the identity that it signed.
-func (t *Txn) identityTTL(old *structs.Node, keyID string, ttl time.Duration) (time.Duration, error) {
+func (t *Txn) identityTTL(old *nodeRow, keyID string, ttl time.Duration) (time.Duration, error) {
 	ttl = max(ttl, 0)
 	if keyID == "" {
 		return ttl, nil
@@ -125,7 +125,7 @@ func (t *Txn) UpdateNodeStatus(index uint64, req *structs.NodeUpdateStatusReques
 	if !structs.ValidNodeStatus(req.Status) {
 		return fmt.Errorf("update status of node %s: invalid status %q", req.NodeID, req.Status)
 	}
-	n := old.ShallowCopy()
+	n := old.next()
 	if req.IdentitySigningKeyID != "" {
 		n.IdentityTTL, err = t.identityTTL(old, req.IdentitySigningKeyID, req.IdentityTTL)
 		if err != nil {
@@ -136,7 +136,7 @@ func (t *Txn) UpdateNodeStatus(index uint64, req *structs.NodeUpdateStatusReques
 	n.Status = req.Status
 	n.StatusUpdatedAt = req.UpdatedAt
 	n.ModifyIndex = index
-	withEvent(n, req.NodeEvent, index)
+	withEvent(&n.Node, req.NodeEvent, index)
 	switch {
 	case unresponsive(n.Status) && !unresponsive(old.Status):
 		n.LastMissedHeartbeatIndex = index
@@ -150,7 +150,7 @@ func (t *Txn) UpdateNodeStatus(index uint64, req *structs.NodeUpdateStatusReques
 }
 
 // existingNode returns the node as the transaction sees it, or structs.ErrNodeNotFound.
-func (t *Txn) existingNode(id string) (*structs.Node, error) {
+func (t *Txn) existingNode(id string) (*nodeRow, error) {
 	n, err := t.node(id)
 	if err == nil && n == nil {
 		err = fmt.Errorf("node %q: %w", id, structs.ErrNodeNotFound)
@@ -165,7 +165,7 @@ func (t *Txn) DeleteNodes(index uint64, ids []string) error {
 	if len(ids) == 0 {
 		return errors.New("delete nodes: request names no node")
 	}
-	nodes := make([]*structs.Node, 0, len(ids))
+	nodes := make([]*nodeRow, 0, len(ids))
 	seen := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		n, err := t.existingNode(id)

@@ -44,7 +44,7 @@ func (t *Txn) UpdateNodeDrain(index uint64, req *structs.NodeUpdateDrainRequest)
 // Errors: structs.ErrNodeNotFound when one of them does not exist.
 func (t *Txn) BatchUpdateNodeDrain(index uint64, req *structs.BatchNodeUpdateDrainRequest) error {
 	ids := slices.Sorted(maps.Keys(req.Updates))
-	olds := make([]*structs.Node, len(ids))
+	olds := make([]*nodeRow, len(ids))
 	for i, id := range ids {
 		var err error
 		if olds[i], err = t.existingNode(id); err != nil {
@@ -71,12 +71,12 @@ func (t *Txn) BatchUpdateNodeDrain(index uint64, req *structs.BatchNodeUpdateDra
 }
 
 // drained returns the node after the change.
-func drained(old *structs.Node, index uint64, c drainChange) *structs.Node {
-	n := old.ShallowCopy()
+func drained(old *nodeRow, index uint64, c drainChange) *nodeRow {
+	n := old.next()
 	n.StatusUpdatedAt = c.updatedAt
 	n.ModifyIndex = index
 	n.DrainStrategy = c.strategy
-	withEvent(n, c.event, index)
+	withEvent(&n.Node, c.event, index)
 	switch {
 	case c.strategy != nil:
 		n.SchedulingEligibility = structs.NodeIneligible
@@ -89,7 +89,7 @@ func drained(old *structs.Node, index uint64, c drainChange) *structs.Node {
 
 // lastDrain returns what is remembered of the node's last drain after the change. A node that has never drained
 // and does not start to has nothing to remember.
-func lastDrain(old *structs.Node, c drainChange) *structs.DrainMetadata {
+func lastDrain(old *nodeRow, c drainChange) *structs.DrainMetadata {
 	at := seconds(c.updatedAt)
 	var d structs.DrainMetadata
 	switch {
@@ -132,11 +132,11 @@ func (t *Txn) UpdateNodeEligibility(index uint64, req *structs.NodeUpdateEligibi
 	if req.Eligibility == structs.NodeEligible && old.DrainStrategy != nil {
 		return fmt.Errorf("update eligibility of node %s: it can't be made eligible while it drains", req.NodeID)
 	}
-	n := old.ShallowCopy()
+	n := old.next()
 	n.StatusUpdatedAt = req.UpdatedAt
 	n.SchedulingEligibility = req.Eligibility
 	n.ModifyIndex = index
-	withEvent(n, req.NodeEvent, index)
+	withEvent(&n.Node, req.NodeEvent, index)
 	if err := t.setNode(old, n); err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (t *Txn) UpdateNodeEligibility(index uint64, req *structs.NodeUpdateEligibi
 // Errors: structs.ErrNodeNotFound when one of the nodes does not exist.
 func (t *Txn) UpsertNodeEvents(index uint64, events map[string][]*structs.NodeEvent) error {
 	ids := slices.Sorted(maps.Keys(events))
-	olds := make([]*structs.Node, len(ids))
+	olds := make([]*nodeRow, len(ids))
 	for i, id := range ids {
 		var err error
 		if olds[i], err = t.existingNode(id); err != nil {
@@ -163,9 +163,9 @@ func (t *Txn) UpsertNodeEvents(index uint64, events map[string][]*structs.NodeEv
 		return nil
 	}
 	for i, id := range ids {
-		n := olds[i].ShallowCopy()
+		n := olds[i].next()
 		for _, e := range events[id] {
-			withEvent(n, e, index)
+			withEvent(&n.Node, e, index)
 		}
 		if err := t.setNode(olds[i], n); err != nil {
 			return err

@@ -28,22 +28,22 @@ var nodeIndexes = []struct {
 }
 
 // node returns the node as the transaction sees it, nil when there is none.
-func (t *Txn) node(id string) (*structs.Node, error) {
+func (t *Txn) node(id string) (*nodeRow, error) {
 	if n, ok := t.dirty[id]; ok {
 		return n, nil
 	}
-	return get[structs.Node](t.base, nil, TableNodes, id)
+	return get[nodeRow](t.base, nil, TableNodes, id)
 }
 
 // setNode puts n in old's place, with its index entries. old is nil for a new node and n nil to delete old.
-func (t *Txn) setNode(old, n *structs.Node) error {
+func (t *Txn) setNode(old, n *nodeRow) error {
 	for _, ix := range nodeIndexes {
 		var before, after string
 		if old != nil {
-			before = ix.key(old)
+			before = ix.key(&old.Node)
 		}
 		if n != nil {
-			after = ix.key(n)
+			after = ix.key(&n.Node)
 		}
 		if before == after {
 			continue
@@ -58,6 +58,9 @@ func (t *Txn) setNode(old, n *structs.Node) error {
 				return err
 			}
 		}
+	}
+	if !t.store.undigested {
+		t.changes = append(t.changes, nodeChange{old, n})
 	}
 	if n == nil {
 		t.dirty[old.ID] = nil
@@ -75,7 +78,7 @@ func (t *Txn) setNode(old, n *structs.Node) error {
 // watching all nodes: an entry doesn't change when its node does.
 func linked(txn *memdb.Txn, ws memdb.WatchSet, table, key string) (iter.Seq[*structs.Node], error) {
 	if ws != nil {
-		if _, err := list[structs.Node](txn, ws, TableNodes, ""); err != nil {
+		if _, err := list[nodeRow](txn, ws, TableNodes, ""); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +91,7 @@ func linked(txn *memdb.Txn, ws memdb.WatchSet, table, key string) (iter.Seq[*str
 			if l.key != key {
 				continue // a key with a zero byte in it
 			}
-			n, err := get[structs.Node](txn, nil, TableNodes, l.nodeID)
+			n, err := getNode(txn, nil, l.nodeID)
 			if err != nil || n == nil {
 				continue // not possible: setNode writes both
 			}
@@ -99,9 +102,18 @@ func linked(txn *memdb.Txn, ws memdb.WatchSet, table, key string) (iter.Seq[*str
 	}, nil
 }
 
+// getNode returns the node, or nil.
+func getNode(txn *memdb.Txn, ws memdb.WatchSet, id string) (*structs.Node, error) {
+	r, err := get[nodeRow](txn, ws, TableNodes, id)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	return &r.Node, nil
+}
+
 // NodeByID returns the node, nil when there is none. It watches that node alone.
 func (v view) NodeByID(ws memdb.WatchSet, id string) (*structs.Node, error) {
-	return get[structs.Node](v.read(), ws, TableNodes, id)
+	return getNode(v.read(), ws, id)
 }
 
 // NodeBySecretHash returns the node whose secret ID has the SHA-256 hash, nil when there is none. Of several, as
@@ -120,18 +132,28 @@ func (v view) NodeBySecretHash(ws memdb.WatchSet, hash []byte) (*structs.Node, e
 	if !ok {
 		return nil, nil
 	}
-	return get[structs.Node](txn, ws, TableNodes, l.nodeID)
+	return getNode(txn, ws, l.nodeID)
 }
 
 // Nodes returns all nodes, ordered by ID. It watches the table.
 func (v view) Nodes(ws memdb.WatchSet) (iter.Seq[*structs.Node], error) {
-	return list[structs.Node](v.read(), ws, TableNodes, "")
+	return v.NodesByIDPrefix(ws, "")
 }
 
 // NodesByIDPrefix returns the nodes whose IDs start with prefix, ordered by ID. The comparison is exact: dashes
 // count and so does case. It watches the nodes with the prefix.
 func (v view) NodesByIDPrefix(ws memdb.WatchSet, prefix string) (iter.Seq[*structs.Node], error) {
-	return list[structs.Node](v.read(), ws, TableNodes, prefix)
+	rows, err := list[nodeRow](v.read(), ws, TableNodes, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(*structs.Node) bool) {
+		for r := range rows {
+			if !yield(&r.Node) {
+				return
+			}
+		}
+	}, nil
 }
 
 // NodesByPool returns the nodes of a pool, ordered by ID; the built-in pool "all" has all nodes. It watches all

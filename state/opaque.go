@@ -2,7 +2,6 @@ package state
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -19,7 +18,6 @@ const (
 type opaqueSet struct {
 	records  []structs.OpaqueRecord // by type, within a type in the order of the snapshot
 	keyUsers map[string]int         // records that need a root key, by the key's ID
-	sum      digestSum
 }
 
 // OpaqueRecords returns the restored records of types that are only kept, sorted by type and within a type in the
@@ -44,18 +42,22 @@ func (o *opaqueSet) add(r structs.OpaqueRecord) error {
 	return nil
 }
 
-// seal sorts the records. The digest counts each with its position within its type, since two may be alike and
-// their order is kept.
+// seal sorts the records.
 func (o *opaqueSet) seal() {
 	slices.SortStableFunc(o.records, func(a, b structs.OpaqueRecord) int { return cmp.Compare(a.Type, b.Type) })
+}
+
+// digest returns the sum of the hashes of the records.
+func (o *opaqueSet) digest(h *hasher) (sum digestSum) {
 	var position uint64
 	for i, r := range o.records {
 		if i > 0 && o.records[i-1].Type != r.Type {
 			position = 0
 		}
-		o.sum.add(recordDigest(r.Type, binary.BigEndian.AppendUint64(nil, position), r.Data))
+		sum.add(h.opaque(r, position))
 		position++
 	}
+	return sum
 }
 
 // neededKey returns the ID of the root key that the record can't do without, "" if there is none.

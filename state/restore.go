@@ -29,6 +29,9 @@ func (s *Store) Restore() *Restore {
 // Commit makes everything that was loaded visible.
 func (r *Restore) Commit() {
 	r.opaque.seal()
+	if !r.t.ended {
+		r.t.delta.add(r.opaque.digest(&r.t.store.hasher))
+	}
 	r.t.Commit()
 }
 
@@ -51,7 +54,7 @@ func (r *Restore) Node(n *structs.Node) error {
 		r.report.SecretsConverted++
 	}
 	n.Canonicalize()
-	return r.t.setNode(old, n)
+	return r.t.setNode(old, newNodeRow(n))
 }
 
 // NodePool loads a pool in place of a built-in one of its name. One without an identity TTL gets the default.
@@ -115,6 +118,9 @@ func (r *Restore) Namespace(n *structs.Namespace) error {
 	}
 	return r.t.insert(TableNamespaces, n)
 }
+
+// Base notes what the state grew from.
+func (r *Restore) Base(b structs.StateBase) error { return r.t.insert(tableBase, &b) }
 
 // Opaque keeps a record of a type that is not read here. Records that need a root key count as its users.
 func (r *Restore) Opaque(rec structs.OpaqueRecord) error {

@@ -24,6 +24,7 @@ const (
 	tableAutopilotConfig = "autopilot_config"
 	tableKeyUses         = "key_uses"
 	tableOpaque          = "opaque"
+	tableBase            = "base"
 	tableNodesBySecret   = "node_secret"
 	tableNodesByKey      = "node_signing_key"
 	tableNodesByPool     = "node_pool_member"
@@ -39,8 +40,8 @@ const (
 type keyIndex[T any] func(row T) string
 
 var (
-	_ memdb.SingleIndexer = keyIndex[*structs.Node](nil)
-	_ memdb.PrefixIndexer = keyIndex[*structs.Node](nil)
+	_ memdb.SingleIndexer = keyIndex[*nodeRow](nil)
+	_ memdb.PrefixIndexer = keyIndex[*nodeRow](nil)
 )
 
 // FromObject returns the key of a row. A row without one is an error in memdb.
@@ -95,19 +96,20 @@ func linkTable(name string) *memdb.TableSchema {
 func schema() *memdb.DBSchema {
 	s := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
 	for _, t := range []*memdb.TableSchema{
-		table(TableNodes, func(n *structs.Node) string { return n.ID }),
+		table(TableNodes, func(n *nodeRow) string { return n.ID }),
 		linkTable(tableNodesBySecret),
 		linkTable(tableNodesByKey),
 		linkTable(tableNodesByPool),
 		table(TableNodePools, func(p *structs.NodePool) string { return p.Name }),
 		table(TableRootKeys, func(k *structs.RootKey) string { return k.KeyID }),
 		table(TableNamespaces, func(n *structs.Namespace) string { return n.Name }),
-		table(tableKeyUses, func(u *structs.KeyUse) string { return u.KeyID + "\x00" + u.User }),
+		table(tableKeyUses, keyUseKey),
 		table(tableIndex, func(e *structs.IndexEntry) string { return e.Key }),
 		singleton[*structs.ClusterMetadata](tableClusterMetadata),
 		singleton[*structs.AutopilotConfig](tableAutopilotConfig),
 		singleton[*structs.SchedulerConfiguration](TableSchedulerConfig),
 		singleton[*opaqueSet](tableOpaque),
+		singleton[*structs.StateBase](tableBase),
 	} {
 		s.Tables[t.Name] = t
 	}

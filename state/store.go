@@ -19,8 +19,14 @@ const firstIndex = 1
 type Store struct {
 	view
 	nodes    atomic.Int64
+	commit   sync.Mutex // held while a transaction becomes visible, so that state and sum are read together
+	digested digested   // the committed state; guarded by commit
+	folding  bool       // a goroutine runs fold; guarded by commit
+	hasher   hasher     // the writer's
 	abandon  chan struct{}
 	abandons sync.Once
+
+	undigested bool // leaves the digest as it is, to measure what it costs
 }
 
 // view holds the read methods that Store and Snapshot have in common.
@@ -34,6 +40,7 @@ func (v view) read() *memdb.Txn { return v.db.Txn(false) }
 // Snapshot is the state as it was at one moment. It is safe for concurrent use and never changes.
 type Snapshot struct {
 	view
+	digested digested
 }
 
 // New returns a state as a cluster starts with: the built-in node pools and the default namespace.
@@ -76,7 +83,11 @@ func (s *Store) AbandonCh() <-chan struct{} { return s.abandon }
 
 // Snapshot returns the committed state of this moment. It costs next to nothing; what it refers to stays in
 // memory as long as it does.
-func (s *Store) Snapshot() *Snapshot { return &Snapshot{view{db: s.db.Snapshot()}} }
+func (s *Store) Snapshot() *Snapshot {
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	return &Snapshot{view{db: s.db.Snapshot()}, s.digested.clip()}
+}
 
 // NodeCount returns how many nodes there are, without counting them.
 func (s *Store) NodeCount() int { return int(s.nodes.Load()) }
@@ -90,32 +101,52 @@ type Txn struct {
 	// where it has deleted one. Reading a table that the transaction has written would make memdb forget which
 	// parts of its tree are already copies, and copy them again for every command of a batch.
 	base  *memdb.Txn
-	dirty map[string]*structs.Node
+	dirty map[string]*nodeRow
 	added int // nodes
+
+	delta   digestSum // what the transaction adds to the digest, apart from changes and touched
+	changes []nodeChange
+	touched []touchedIndex
+	ended   bool
 }
 
 // WriteTxn starts a transaction, waiting for the one before it to end. Every transaction ends with Commit or
 // Abort.
 func (s *Store) WriteTxn() *Txn {
 	txn := s.db.Txn(true) // takes the writer's lock, so that base is what txn starts from
-	return &Txn{store: s, txn: txn, base: s.db.Txn(false), dirty: map[string]*structs.Node{}}
+	return &Txn{store: s, txn: txn, base: s.db.Txn(false), dirty: map[string]*nodeRow{}}
 }
 
 // Commit makes the writes visible and wakes who watches what they changed. After Commit or Abort it does nothing.
 func (t *Txn) Commit() {
+	if t.ended {
+		return
+	}
+	t.ended = true
+	delta := t.written() // with the hasher, which is the next writer's once memdb has committed
+	s := t.store
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	s.digested.add(digested{delta, t.changes})
+	s.nodes.Add(int64(t.added))
 	t.txn.Commit()
-	t.store.nodes.Add(int64(t.added))
-	t.added = 0
+	if len(s.digested.changes) >= foldAt && !s.folding {
+		s.folding = true
+		go s.fold()
+	}
 }
 
 // Abort drops the writes. After Commit or Abort it does nothing.
 func (t *Txn) Abort() {
+	t.ended = true
 	t.txn.Abort()
-	t.added = 0
 }
 
 // insert puts a row in place of the one with its key. It fails only for a row that the schema does not fit.
 func (t *Txn) insert(table string, row any) error {
+	if err := t.account(table, row, true); err != nil {
+		return err
+	}
 	if err := t.txn.Insert(table, row); err != nil {
 		return fmt.Errorf("write table %s: %w", table, err)
 	}
@@ -124,6 +155,9 @@ func (t *Txn) insert(table string, row any) error {
 
 // remove deletes a row that is there.
 func (t *Txn) remove(table string, row any) error {
+	if err := t.account(table, row, false); err != nil {
+		return err
+	}
 	if err := t.txn.Delete(table, row); err != nil {
 		return fmt.Errorf("delete from table %s: %w", table, err)
 	}
