@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,14 +22,14 @@ func TestOverloadIsRefusedAndPasses(t *testing.T) {
 			gate := make(chan struct{})
 			w.raft.before = func(structs.MessageType) error { <-gate; return nil }
 			results := make(chan error, 3)
-			for i := range 3 {
+			for _, n := range strangers(w, 3) {
 				go func() {
-					_, err := w.register(testNode(10+i), "")
+					_, err := w.register(testNode(n), "")
 					results <- err
 				}()
 			}
 			synctest.Wait()
-			_, err := w.register(testNode(20), "")
+			_, err := w.register(testNode(5000), "")
 			wantError(t, err, structs.ErrOverloaded)
 			wantCode(t, err, 429)
 			_, err = call[structs.NodeListResponse](w, "Node.List", list())
@@ -54,12 +55,24 @@ func TestOverloadIsRefusedAndPasses(t *testing.T) {
 				}
 			}
 			w.raft.before = nil
-			must(w.register(testNode(20), ""))(t)
+			must(w.register(testNode(5000), ""))(t)
 		}
 		if a, b := w.srv.limits.acting.now.Load(), w.srv.limits.blocking.now.Load(); a != 0 || b != 0 {
 			t.Errorf("%d and %d calls are still counted", a, b)
 		}
 	})
+}
+
+// strangers are nodes that don't share a lock, on which a bubble of synctest can't wait.
+func strangers(w *world, count int) (nodes []int) {
+	taken := map[*sync.Mutex]bool{}
+	for n := 10; len(nodes) < count; n++ {
+		if mu := w.srv.nodeLocks.of(nodeID(n)); !taken[mu] {
+			taken[mu] = true
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }
 
 func TestRequestsThatAreNot(t *testing.T) {
