@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -209,6 +210,28 @@ func (c *Client) do(ctx context.Context, method, path string, params url.Values,
 		}
 		body = bytes.NewReader(b)
 	}
+	req, err := c.request(ctx, method, path, params, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := c.send(req, accept...)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if out != nil {
+		if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(out); err != nil {
+			return nil, fmt.Errorf("decode answer of %s %s: %w", method, path, err)
+		}
+	}
+	return res.Header, nil
+}
+
+// request builds a request; body is nil for none.
+func (c *Client) request(ctx context.Context, method, path string, params url.Values, body io.Reader) (*http.Request, error) {
 	u := c.base.String() + path
 	if q := params.Encode(); q != "" {
 		u += "?" + q
@@ -217,34 +240,27 @@ func (c *Client) do(ctx context.Context, method, path string, params url.Values,
 	if err != nil {
 		return nil, fmt.Errorf("build request: %w", err)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
 	if c.cfg.Token != "" {
 		req.Header.Set("X-Nomad-Token", c.cfg.Token)
 	}
+	return req, nil
+}
+
+// send returns an answer that is no refusal; the caller closes its body.
+func (c *Client) send(req *http.Request, accept ...int) (*http.Response, error) {
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, callError(ctx, method, path, err)
+		return nil, callError(req.Context(), req.Method, req.URL.EscapedPath(), err)
+	}
+	if res.StatusCode == http.StatusOK || slices.Contains(accept, res.StatusCode) {
+		return res, nil
 	}
 	defer res.Body.Close()
-	ok := res.StatusCode == http.StatusOK
-	for _, code := range accept {
-		ok = ok || res.StatusCode == code
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxError))
+	if err != nil {
+		return nil, callError(req.Context(), req.Method, req.URL.EscapedPath(), err)
 	}
-	if !ok {
-		text, err := io.ReadAll(io.LimitReader(res.Body, maxError))
-		if err != nil {
-			return nil, callError(ctx, method, path, err)
-		}
-		return nil, &StatusError{Code: res.StatusCode, Body: string(bytes.TrimSpace(text))}
-	}
-	if out != nil {
-		if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(out); err != nil {
-			return nil, fmt.Errorf("decode answer of %s %s: %w", method, path, err)
-		}
-	}
-	return res.Header, nil
+	return nil, &StatusError{Code: res.StatusCode, Body: string(bytes.TrimSpace(text))}
 }
 
 // patience is how long a call may take: what it asks the server to wait, with the server's jitter, and the timeout.

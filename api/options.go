@@ -105,12 +105,17 @@ func query[T any](ctx context.Context, c *Client, path string, params url.Values
 	if err != nil {
 		return nil, err
 	}
-	out.Meta.Index, _ = strconv.ParseUint(h.Get("X-Nomad-Index"), 10, 64)
-	ms, _ := strconv.ParseInt(h.Get("X-Nomad-LastContact"), 10, 64)
-	out.Meta.LastContact = time.Duration(ms) * time.Millisecond
-	out.Meta.KnownLeader = h.Get("X-Nomad-KnownLeader") == "true"
-	out.Meta.NextToken = h.Get("X-Nomad-NextToken")
+	out.Meta = queryMeta(h)
 	return &out, nil
+}
+
+func queryMeta(h http.Header) (m QueryMeta) {
+	m.Index, _ = strconv.ParseUint(h.Get("X-Nomad-Index"), 10, 64)
+	ms, _ := strconv.ParseInt(h.Get("X-Nomad-LastContact"), 10, 64)
+	m.LastContact = time.Duration(ms) * time.Millisecond
+	m.KnownLeader = h.Get("X-Nomad-KnownLeader") == "true"
+	m.NextToken = h.Get("X-Nomad-NextToken")
+	return m
 }
 
 // write sends a request that changes something and decodes its answer.
