@@ -63,8 +63,11 @@ func (s *Server) ensureRootKey(ctx context.Context) error {
 	return nil
 }
 
-// maintainKeys does what the plan says is due, one step after the other, until nothing is.
+// maintainKeys does what the plan says is due, one step after the other, until nothing is. One call at a time: two
+// that plan from the same keys would both make the next one.
 func (s *Server) maintainKeys(ctx context.Context) error {
+	s.upkeepMu.Lock()
+	defer s.upkeepMu.Unlock()
 	for range keyStepsPerRun {
 		if err := s.lease.check(ctx); err != nil {
 			return err

@@ -171,6 +171,24 @@ func TestKeysAreRotatedAndCollectedInTheirTime(t *testing.T) {
 	})
 }
 
+func TestKeysThatAreLookedAfterByManyAtOnceAreMadeOnce(t *testing.T) {
+	var clock testClock
+	s := cluster(t, 1, func(c *Config) { c.Clock = clock.now })[0]
+	clock.set(361 * time.Hour)
+	done := make(chan error, 16)
+	for range cap(done) {
+		go func() { done <- s.CollectGarbage(t.Context(), time.Hour) }()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := keyStates(t, s); len(got) != 2 {
+		t.Errorf("keys %v, want the active one and its successor", got)
+	}
+}
+
 // withKEK makes the server wrap its keys by the named key-encryption key; nil means that none is configured.
 func withKEK(c *Config, name string, kek []byte) {
 	if kek != nil {

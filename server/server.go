@@ -52,6 +52,7 @@ type Server struct {
 	reconcile     chan struct{}
 	membersSeen   chan struct{} // the view of the pool changed, for a cluster that is not formed yet
 	keysMu        sync.Mutex    // held from reading the replicated keys until the keyring has them
+	upkeepMu      sync.Mutex    // held from planning what is due for the keys until it is done
 	ready         atomic.Bool   // leads, and has applied everything of earlier terms
 
 	restoring sync.Mutex // one restore at a time
