@@ -17,13 +17,19 @@ func testLease(takes time.Duration, err *atomic.Pointer[error]) (*lease, *atomic
 	var asked atomic.Int64
 	verify := func() error {
 		asked.Add(1)
-		time.Sleep(takes)
+		_ = pause(context.Background(), takes) // nobody ends it
 		if e := err.Load(); e != nil {
 			return *e
 		}
 		return nil
 	}
 	return newLease(verify, time.Now, leaseShare*100*time.Millisecond), &asked
+}
+
+// advance lets fake time pass, and whatever is due then happen.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // checks calls check from n goroutines and delivers what each got.
@@ -59,7 +65,7 @@ func TestLease(t *testing.T) {
 				after time.Duration
 				want  int64
 			}{{0, 1}, {59 * time.Millisecond, 1}, {time.Millisecond, 2}} {
-				time.Sleep(step.after)
+				advance(step.after)
 				if err := l.check(t.Context()); err != nil || asked.Load() != step.want {
 					t.Fatalf("after %v more: %v, asked %d times, want %d", step.after, err, asked.Load(), step.want)
 				}
@@ -84,7 +90,7 @@ func TestLease(t *testing.T) {
 		{"a call that finds an old verification under way, stale when it comes, asks again", func(t *testing.T) {
 			l, asked := testLease(150*time.Millisecond, &fine)
 			first := checks(t.Context(), l, 1)
-			time.Sleep(120 * time.Millisecond)
+			advance(120 * time.Millisecond)
 			second := checks(t.Context(), l, 1)
 			if err := <-first; err != nil {
 				t.Fatal(err)
