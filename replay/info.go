@@ -23,12 +23,12 @@ type TermRange struct {
 	Term, First, Last, Entries uint64
 }
 
-// Count is how many entries there are of one type.
+// Count is how many log entries, or records of a snapshot, there are of one type.
 type Count struct {
 	Type    string
 	Number  uint8
 	Entries uint64
-	Bytes   uint64
+	Bytes   uint64 `json:",omitempty"` // not known of entries that were replayed
 }
 
 // Info describes a data directory without applying anything.

@@ -44,9 +44,9 @@ type Result struct {
 type SnapshotUsed struct {
 	ID          string
 	Index, Term uint64
-	Records     []snapshot.Count // loaded
-	Opaque      []snapshot.Count `json:",omitempty"` // kept as they came
-	Discarded   []snapshot.Count `json:",omitempty"` // of types without a use any more
+	Records     []Count // loaded
+	Opaque      []Count `json:",omitempty"` // kept as they came
+	Discarded   []Count `json:",omitempty"` // of types without a use any more
 }
 
 // TypeCount is what became of the entries of one message type. A skipped entry has no effect here, or only in part.
@@ -78,4 +78,13 @@ func (r *Result) problem(p *Problem) {
 	} else {
 		r.MoreProblems++
 	}
+}
+
+// recordCounts is counts as they are shown, by type number.
+func recordCounts(counts []snapshot.Count) []Count {
+	list := make([]Count, 0, len(counts))
+	for _, c := range counts {
+		list = append(list, Count{Type: c.Type.String(), Number: uint8(c.Type), Entries: c.Records, Bytes: c.Bytes})
+	}
+	return list
 }

@@ -126,7 +126,9 @@ func (r *run) load(ctx context.Context, s *Snapshot) error {
 	}
 	report := f.LastRestore()
 	r.fsm, r.from = f, s.Index+1
-	r.result.Snapshot = &SnapshotUsed{ID: s.ID, Index: s.Index, Term: s.Term, Records: report.Records, Opaque: report.Opaque, Discarded: report.Discarded}
+	r.result.Snapshot = &SnapshotUsed{ID: s.ID, Index: s.Index, Term: s.Term,
+		Records: recordCounts(report.Records), Opaque: recordCounts(report.Opaque), Discarded: recordCounts(report.Discarded),
+	}
 	r.result.LastIndex, r.result.LastTerm = s.Index, s.Term
 	r.result.ConfigurationIndex, r.result.configuration = s.meta.ConfigurationIndex, s.meta.Configuration
 	r.result.at = s.Created

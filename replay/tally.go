@@ -33,7 +33,7 @@ func (t *tally) begin(s *state.Store) error {
 
 func (t *tally) add(log *raft.Log, err error) {
 	if log.Type != raft.LogCommand {
-		count(&t.other[log.Type], len(log.Data))
+		t.other[log.Type].Entries++
 		return
 	}
 	typ := messageType(log.Data)

@@ -25,7 +25,7 @@ type View struct {
 	Namespaces      []*structs.Namespace
 	RootKeys        []*structs.RootKeyMeta
 	Indexes         []structs.IndexEntry
-	Opaque          []snapshot.Count // records that are only kept
+	Opaque          []Count // records that are only kept
 	Nodes           []*structs.Node
 }
 
@@ -72,7 +72,7 @@ func (r *Result) fill(v *View) (err error) {
 	for _, o := range s.OpaqueRecords() {
 		opaque.Add(o.Type, len(o.Data))
 	}
-	v.Opaque = opaque.List()
+	v.Opaque = recordCounts(opaque.List())
 	nodes, err := s.Nodes(nil)
 	if err != nil {
 		return err
