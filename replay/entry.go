@@ -49,10 +49,7 @@ func (f Filter) matches(e *Entry) bool {
 // Entries calls visit for the entries that filter wants, in order, until it fails. It tells of what is wrong with the
 // log through problem, and ends if that fails. An entry that has only a body that can't be decoded has Error set.
 func (d *Dir) Entries(ctx context.Context, filter Filter, visit func(*Entry) error, problem func(*Problem) error) error {
-	return d.scan(filter.From, filter.To, false, func(raw entry) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	return d.scan(ctx, filter.From, filter.To, false, func(raw entry) error {
 		e := describe(raw)
 		if !filter.matches(e) {
 			return nil

@@ -227,7 +227,7 @@ func TestEntriesOfANomadLogShowNoSecrets(t *testing.T) {
 	t.Parallel()
 	d := openDir(t, unpack(t))
 	var secrets [][]byte
-	err := d.scan(0, 0, false, func(e entry) error {
+	err := d.scan(t.Context(), 0, 0, false, func(e entry) error {
 		if len(e.Data) == 0 {
 			return nil
 		}

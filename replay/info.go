@@ -70,10 +70,7 @@ func (d *Dir) Info(ctx context.Context) (*Info, error) {
 		}
 	}
 	var logTypes, messages [256]Count
-	err = d.scan(0, 0, false, func(e entry) error {
-		if e.Index%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
+	err = d.scan(ctx, 0, 0, false, func(e entry) error {
 		i.add(&e)
 		count(&logTypes[e.Type], e.bytes)
 		if e.Type == raft.LogCommand && len(e.Data) > 0 {

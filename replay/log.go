@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,12 +32,13 @@ type scanner struct {
 	last   uint64 // index of the entry before
 	hidden bool   // pages could not be read since the entry before
 	lost   bool   // pages could not be read
+	rows   int
 }
 
 var errPastEnd = errors.New("past the end")
 
 // scan reads the entries from one index to another, 0 meaning the last. If strict is set the first one must be there.
-func (d *Dir) scan(from, to uint64, strict bool, visit func(entry) error, problem func(*Problem) error) error {
+func (d *Dir) scan(ctx context.Context, from, to uint64, strict bool, visit func(entry) error, problem func(*Problem) error) error {
 	s := &scanner{dir: d, visit: visit, problem: problem, dec: codec.NewDecoderBytes([]byte{0xc0}, &codec.MsgpackHandle{})}
 	if strict {
 		s.next, s.last = from, from-1
@@ -45,6 +47,10 @@ func (d *Dir) scan(from, to uint64, strict bool, visit func(entry) error, proble
 		if len(key) == 8 && to > 0 && binary.BigEndian.Uint64(key) > to {
 			return errPastEnd
 		}
+		if s.rows%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.rows++
 		return s.row(key, value)
 	}, s.page)
 	if errors.Is(err, errPastEnd) {

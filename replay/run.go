@@ -145,7 +145,7 @@ func (r *run) reading(ctx context.Context, v *snapshot.Verified) io.Reader {
 func (r *run) replay(ctx context.Context) error {
 	total := r.remaining()
 	r.opts.Progress("log", 0, total)
-	err := r.dir.scan(r.from, r.opts.Until, true, func(e entry) error {
+	err := r.dir.scan(ctx, r.from, r.opts.Until, true, func(e entry) error {
 		if err := r.add(&e.Log); err != nil {
 			return err
 		}
