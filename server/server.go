@@ -342,9 +342,6 @@ func (s *Server) shutdown() error {
 			errs = append(errs, err)
 		}
 	}
-	if s.transport != nil {
-		keep(s.transport.Close())
-	}
 	if s.gossip != nil && s.gossip.serf != nil {
 		if s.gossip.serf.State() != serf.SerfShutdown {
 			keep(s.gossip.serf.Shutdown())
@@ -356,6 +353,10 @@ func (s *Server) shutdown() error {
 	if s.raftTransport != nil {
 		keep(s.raftTransport.Close())
 		s.raftLayer.closeConns()
+	}
+	// After Raft, whose transport complains of a port that is closed under it, and before what its calls stand on.
+	if s.transport != nil {
+		keep(s.transport.Close())
 	}
 	if s.pool != nil {
 		s.pool.Close()
