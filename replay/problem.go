@@ -9,6 +9,7 @@ const (
 	KindFuture    = "future"    // an entry is of a type that no version known to this one writes
 	KindUnordered = "unordered" // terms go backwards
 	KindTorn      = "torn"      // the file was cut off
+	KindDiverged  = "diverged"  // the state is not the one that the leader had
 )
 
 // Problem is something wrong with a log.

@@ -49,7 +49,8 @@ type SnapshotUsed struct {
 	Discarded   []Count `json:",omitempty"` // of types without a use any more
 }
 
-// TypeCount is what became of the entries of one message type. A skipped entry has no effect here, or only in part.
+// TypeCount is what became of the entries of one message type. A skipped entry has no effect here, or only in part; an
+// undecodable one is a Problem.
 type TypeCount struct {
 	Type                                           string
 	Number                                         uint8

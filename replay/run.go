@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/rollcall-id/rollcall/fsm"
 	"github.com/rollcall-id/rollcall/snapshot"
+	"github.com/rollcall-id/rollcall/structs"
 )
 
 // DefaultBatch is how many entries are applied in one transaction: more than a server usually gets at a time, and few
@@ -81,6 +83,9 @@ type run struct {
 	tally  tally
 	from   uint64 // first entry to apply
 	batch  []*raft.Log
+	// diverged is the type of the checks that the state no longer passes: one of them is told about, the others
+	// would say the same.
+	diverged *structs.MessageType
 }
 
 // restore starts from the newest snapshot that can be used, or from nothing.
@@ -220,6 +225,14 @@ func (r *run) add(log *raft.Log) error {
 		}
 		r.result.ConfigurationIndex, r.result.configuration = log.Index, snapshot.MetaFromRaft(&raft.SnapshotMeta{Configuration: *c}).Configuration
 	}
+	if r.diverged != nil && log.Type == raft.LogCommand && len(log.Data) > 0 && messageType(log.Data) == *r.diverged {
+		if err := r.apply(); err != nil { // what came before
+			return err
+		}
+		r.tally.skip([]fsm.SkippedCount{{Type: *r.diverged, Count: 1}})
+		r.count(log, nil)
+		return nil
+	}
 	r.batch = append(r.batch, log)
 	return nil
 }
@@ -241,12 +254,39 @@ func (r *run) apply() error {
 	errors.As(r.fsm.Err(), &stopped) // nil if it goes on
 	for i, log := range logs {
 		if stopped != nil && log.Index >= stopped.Index {
-			return r.undecodable(stopped)
+			if err := r.refused(stopped); err != nil {
+				return err
+			}
+			return r.resume(stopped, logs[i+1:])
 		}
 		err, _ := results[i].(error)
 		r.count(log, err)
 	}
 	return nil
+}
+
+// resume goes on with rest after an entry that ended the state machine: a new one takes over the state. That takes as
+// long as a snapshot, so that it is done only for what can't be known before.
+func (r *run) resume(stopped *fsm.LogError, rest []*raft.Log) error {
+	var stream bytes.Buffer
+	if _, err := fsm.WriteState(&stream, r.fsm.State().Snapshot()); err != nil {
+		return fmt.Errorf("go on after entry %d: %w", stopped.Index, err)
+	}
+	next := fsm.New(fsm.Config{Logger: r.opts.Logger})
+	if err := next.Restore(io.NopCloser(&stream)); err != nil {
+		return fmt.Errorf("go on after entry %d: %w", stopped.Index, err)
+	}
+	r.tally.skip(r.fsm.Skipped())
+	r.fsm = next
+	if kindOf(stopped) == KindDiverged {
+		r.diverged = &stopped.Type
+	}
+	for _, log := range rest {
+		if err := r.add(log); err != nil {
+			return err
+		}
+	}
+	return r.apply()
 }
 
 // dropUndecodable takes the entries that would stop the state machine for good out of the batch. Whether one can be
@@ -268,7 +308,7 @@ func (r *run) dropUndecodable(logs *[]*raft.Log) error {
 				break
 			}
 		}
-		if err := r.undecodable(at); err != nil {
+		if err := r.refused(at); err != nil {
 			return err
 		}
 	}
@@ -276,14 +316,31 @@ func (r *run) dropUndecodable(logs *[]*raft.Log) error {
 	return nil
 }
 
-// undecodable notes an entry that can't be applied by this version.
-func (r *run) undecodable(at *fsm.LogError) error {
-	p := &Problem{Kind: KindDamaged, Index: at.Index, Type: at.Type.String(), What: "its body can't be decoded"}
-	if errors.Is(at, fsm.ErrUnknownEntry) {
-		p.Kind, p.What = KindFuture, fmt.Sprintf("message type %d is not known: a newer version wrote it", uint8(at.Type))
+// kindOf says why an entry ended the state machine.
+func kindOf(at *fsm.LogError) string {
+	switch {
+	case errors.Is(at, fsm.ErrUnknownEntry):
+		return KindFuture
+	case errors.Is(at, fsm.ErrDamagedEntry):
+		return KindDamaged
 	}
-	r.tally.types[at.Type].Undecodable++
-	r.tally.types[at.Type].Entries++
+	return KindDiverged
+}
+
+// refused notes an entry that the state machine can't go past.
+func (r *run) refused(at *fsm.LogError) error {
+	p := &Problem{Kind: kindOf(at), Index: at.Index, Type: at.Type.String()}
+	switch p.Kind {
+	case KindFuture:
+		p.What = fmt.Sprintf("message type %d is not known: a newer version wrote it", uint8(at.Type))
+	case KindDamaged:
+		p.What = "its body can't be decoded"
+	default:
+		p.What = at.Err.Error()
+	}
+	c := &r.tally.types[at.Type]
+	c.Entries++
+	c.Undecodable++
 	return r.problem(p)
 }
 
@@ -314,7 +371,8 @@ func (r *run) finish(restoring, replaying time.Duration) error {
 		return fmt.Errorf("digest of the state: %w", err)
 	}
 	r.result.Digest = hex.EncodeToString(digest[:])
-	r.tally.finish(r.result, r.fsm.Skipped())
+	r.tally.skip(r.fsm.Skipped())
+	r.tally.finish(r.result)
 	r.result.Configuration = serversOf(snapshot.Meta{Configuration: r.result.configuration}.Raft().Configuration)
 	r.result.RestoreSeconds, r.result.ReplaySeconds = restoring.Seconds(), replaying.Seconds()
 	if s := replaying.Seconds(); s > 0 {

@@ -87,17 +87,21 @@ func (t *tally) add(log *raft.Log, err error) {
 	}
 }
 
-// finish puts the counts into the result, by type number.
-func (t *tally) finish(r *Result, skipped []fsm.SkippedCount) {
+// skip adds what a state machine has skipped.
+func (t *tally) skip(skipped []fsm.SkippedCount) {
 	for _, s := range skipped {
-		c := &t.types[s.Type]
-		c.Skipped = min(s.Count, c.Entries-c.Failed-c.Undecodable) // one that failed had no part that it could do
+		t.types[s.Type].Skipped += s.Count
 	}
+}
+
+// finish puts the counts into the result, by type number.
+func (t *tally) finish(r *Result) {
 	for n, c := range t.types {
 		if c.Entries == 0 {
 			continue
 		}
 		c.Number, c.Type = uint8(n), structs.MessageType(n).String()
+		c.Skipped = min(c.Skipped, c.Entries-c.Failed-c.Undecodable) // one that failed had no part that it could do
 		c.Applied = c.Entries - c.Failed - c.Undecodable - c.Skipped
 		r.Types = append(r.Types, c)
 	}
