@@ -58,10 +58,35 @@ func texts(results []any) []string {
 	return list
 }
 
+// withChecks puts a digest check after every entry at which digests are remembered, where the log has room, as a
+// leader would that has applied the log up to there. It returns how many there are.
+func withChecks(tb testing.TB, log []*raft.Log) (checked []*raft.Log, checks uint64) {
+	tb.Helper()
+	leader := New(Config{})
+	var last, done uint64
+	for _, e := range log {
+		p, ok := leader.LatestDigest()
+		if ok && p.Index > done && e.Index > last+1 {
+			done = p.Index
+			checked = append(checked, digestCheck(tb, last+1, p))
+			checks++
+		}
+		checked = append(checked, e)
+		leader.Apply(e)
+		last = e.Index
+	}
+	return checked, checks
+}
+
 // TestDeterminismInThisZone: one log of 5,000 commands, applied one by one, in batches, and from a snapshot in the
-// middle, gives the same results, the same digest and the same snapshot.
+// middle, gives the same results, the same digest and the same snapshot. The digest checks in it all succeed, and
+// without them the state is the same.
 func TestDeterminismInThisZone(t *testing.T) {
-	log := newGenerator(t, determinismSeed).log(determinismCommands)
+	unchecked := newGenerator(t, determinismSeed).log(determinismCommands)
+	log, checks := withChecks(t, unchecked)
+	if checks < 20 {
+		t.Fatalf("%d checks in the log", checks)
+	}
 	reference := New(Config{})
 	results := texts(oneByOne(reference, log))
 	want := fingerprint(t, reference)
@@ -71,6 +96,9 @@ func TestDeterminismInThisZone(t *testing.T) {
 	}
 	check := func(how string, f *FSM, got []any, from int) {
 		t.Helper()
+		if s := stateDigest(t, f); from == 0 && (s.Checks != checks || s.Skipped != 0) {
+			t.Errorf("%s: %d checks and %d skipped, want %d", how, s.Checks, s.Skipped, checks)
+		}
 		if fp := fingerprint(t, f); fp != want {
 			t.Errorf("%s:\n%s, want\n%s", how, fp, want)
 		}
@@ -87,6 +115,11 @@ func TestDeterminismInThisZone(t *testing.T) {
 		f := New(Config{})
 		check(fmt.Sprint("in batches, ", seed), f, inBatches(f, log, rand.New(rand.NewPCG(seed, 1))), 0)
 	}
+	without := New(Config{})
+	oneByOne(without, unchecked)
+	if fp := fingerprint(t, without); fp != want {
+		t.Errorf("without checks:\n%s, want\n%s", fp, want)
+	}
 	whole := New(Config{})
 	check("in one batch", whole, whole.ApplyBatch(log), 0)
 
@@ -101,6 +134,9 @@ func TestDeterminismInThisZone(t *testing.T) {
 			t.Errorf("restored at %d: the next snapshot differs", at)
 		}
 		check(fmt.Sprint("from a snapshot at ", at), second, inBatches(second, log[at:], r), at)
+		if s := stateDigest(t, second); s.Checks+s.Skipped != countChecks(log[at:]) || s.Skipped > 1 {
+			t.Errorf("from a snapshot at %d: %d checks and %d skipped of %d", at, s.Checks, s.Skipped, countChecks(log[at:]))
+		}
 	}
 	restored := New(Config{})
 	restore(t, restored, persist(t, reference))
@@ -140,7 +176,7 @@ func TestDeterminismInAllZones(t *testing.T) {
 // TestGeneratedLogCoversEveryCommand keeps the determinism tests honest.
 func TestGeneratedLogCoversEveryCommand(t *testing.T) {
 	t.Parallel()
-	log := newGenerator(t, determinismSeed).log(determinismCommands)
+	log, _ := withChecks(t, newGenerator(t, determinismSeed).log(determinismCommands))
 	f := New(Config{})
 	var worked, failed [numTypes]int
 	for i, res := range oneByOne(f, log) {
@@ -151,7 +187,7 @@ func TestGeneratedLogCoversEveryCommand(t *testing.T) {
 			worked[typ]++
 		}
 	}
-	cannotFail := map[structs.MessageType]bool{structs.AutopilotMsg: true, structs.SchedulerConfigMsg: true}
+	cannotFail := map[structs.MessageType]bool{structs.AutopilotMsg: true, structs.SchedulerConfigMsg: true, structs.StateDigestCheckMsg: true}
 	for i := range numTypes {
 		typ := structs.MessageType(i)
 		if c := commands[typ]; c.apply == nil {

@@ -27,6 +27,7 @@ func newDispatchTable() *dispatchTable {
 	d.registerKeys()
 	d.registerCluster()
 	d.registerNamespaces()
+	d.registerDigests()
 	return d
 }
 

@@ -24,6 +24,9 @@ type LogError struct {
 
 // Error says what was wrong and what to do.
 func (e *LogError) Error() string {
+	if errors.Is(e.Err, ErrDigestMismatch) {
+		return fmt.Sprintf("log entry %d: %v", e.Index, e.Err)
+	}
 	return fmt.Sprintf("apply log entry %d of type %s (%d): %v: the log was written by a newer version or is damaged; "+
 		"nothing from this entry on is applied here. Start this server with the version that the others run, or, if only "+
 		"this server has the problem, with an empty data directory so that it gets the data from the others",

@@ -16,8 +16,13 @@ type Config struct {
 	Logger hclog.Logger // nil logs nothing
 
 	// OnFatal is called once, on Raft's goroutine, when the log holds an entry that this version can't apply. It
-	// has to make the server stop and must not wait for Raft. The error is a *LogError.
+	// has to make the server stop and must not wait for Raft. The error is a *LogError. It is also called when the
+	// leader's digest of the state is not the one here; the error then wraps ErrDigestMismatch, too.
 	OnFatal func(error)
+
+	// IgnoreDigestChecks logs a digest that is not the leader's and goes on: the way out when the leader's was the
+	// wrong one, and for tools that look at a log.
+	IgnoreDigestChecks bool
 
 	// OnRestore is called after each restore, on Raft's goroutine, when State already returns the new state:
 	// whatever was derived from the old one has to be made anew. It must not wait for Raft.
@@ -30,11 +35,13 @@ type FSM struct {
 	logger    hclog.Logger
 	onFatal   func(error)
 	onRestore func(RestoreReport)
+	tolerant  bool // see Config.IgnoreDigestChecks
 
 	store    atomic.Pointer[state.Store]
 	fatal    atomic.Pointer[LogError]
 	restored atomic.Pointer[RestoreReport]
 	skipped  [numTypes]atomic.Uint64
+	digests  digests
 }
 
 var (
@@ -44,7 +51,8 @@ var (
 
 // New returns an FSM over the state that a new cluster starts with.
 func New(cfg Config) *FSM {
-	f := &FSM{logger: cfg.Logger, onFatal: cfg.OnFatal, onRestore: cfg.OnRestore}
+	f := &FSM{logger: cfg.Logger, onFatal: cfg.OnFatal, onRestore: cfg.OnRestore, tolerant: cfg.IgnoreDigestChecks}
+	f.digests.known, f.digests.ready = true, make(chan struct{}, 1)
 	if f.logger == nil {
 		f.logger = hclog.NewNullLogger()
 	}
@@ -77,24 +85,27 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 	txn := f.State().WriteTxn()
 	defer txn.Abort() // does nothing after Commit
 	for i, entry := range entries {
-		if entry.Type != raft.LogCommand {
-			continue
-		}
-		result, err := f.applyCommand(txn, entry)
+		f.digests.before(txn, entry.Index)
+		result, err := f.applyEntry(txn, entry)
 		if err != nil {
-			txn.Commit() // what came before the entry is valid, and its results are about to be given out
+			f.digests.commit(txn) // what came before the entry is valid, and its results are about to be given out
 			f.stop(err)
 			fill(results[i:], err)
 			return results
 		}
 		results[i] = result
+		f.digests.after(txn, entry.Index)
 	}
-	txn.Commit()
+	f.digests.commit(txn)
 	return results
 }
 
-// applyCommand returns a command's result, or an error if nobody can tell what the entry means.
-func (f *FSM) applyCommand(txn *state.Txn, entry *raft.Log) (any, *LogError) {
+// applyEntry returns a command's result, or an error that stops the FSM: nobody can tell what the entry means, or it
+// says that the state is not what it should be.
+func (f *FSM) applyEntry(txn *state.Txn, entry *raft.Log) (any, *LogError) {
+	if entry.Type != raft.LogCommand {
+		return nil, nil
+	}
 	if len(entry.Data) == 0 {
 		return nil, &LogError{Index: entry.Index, Err: ErrDamagedEntry}
 	}
@@ -112,6 +123,9 @@ func (f *FSM) applyCommand(txn *state.Txn, entry *raft.Log) (any, *LogError) {
 	result, err := cmd.apply(txn, entry.Index, entry.Data[1:])
 	if err != nil {
 		return nil, &LogError{Index: entry.Index, Type: t, Err: fmt.Errorf("%w: %w", ErrDamagedEntry, err)}
+	}
+	if check, ok := result.(*structs.StateDigestCheck); ok {
+		return nil, f.checkDigest(entry.Index, check)
 	}
 	if cmd.partial {
 		f.skip(t, entry.Index)

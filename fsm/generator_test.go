@@ -37,7 +37,7 @@ func (g *generator) log(n int) []*raft.Log {
 		entries = append(entries, e)
 		if g.r.IntN(50) == 0 { // a type of the future that says that it may be ignored
 			g.index++
-			entries = append(entries, rawEntry(g.index, byte(structs.IgnoreUnknownFlag)|byte(100+g.r.IntN(20)), 0xc0))
+			entries = append(entries, rawEntry(g.index, byte(structs.IgnoreUnknownFlag)|byte(101+g.r.IntN(20)), 0xc0))
 		}
 	}
 	return entries[:n]

@@ -60,6 +60,9 @@ func digest(tb testing.TB, f *FSM) [32]byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if again, err := f.State().RecomputeDigest(); err != nil || again != d {
+		tb.Fatalf("the digest is %x, computed anew it is %x, %v", d, again, err)
+	}
 	return d
 }
 

@@ -81,6 +81,10 @@ var sections = func() []section {
 			c, err := s.AutopilotConfig(nil)
 			return writeOne(w, structs.AutopilotConfigRecord, c, err)
 		}},
+		{structs.StateBaseRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
+			b, err := s.Base()
+			return writeOne(w, structs.StateBaseRecord, &b, err)
+		}},
 		{structs.KeyUseRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
 			return writeAll(w, structs.KeyUseRecord, slices.Values(s.KeyUses()), nil)
 		}},

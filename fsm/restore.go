@@ -27,6 +27,7 @@ func newLoaderTable() *loaderTable {
 	l.registerKeys()
 	l.registerCluster()
 	l.registerNamespaces()
+	l.registerDigests()
 	return l
 }
 
@@ -67,7 +68,11 @@ func (f *FSM) Restore(rc io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	old := f.store.Swap(store)
+	base, err := store.Base()
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	old := f.replace(store, base.ID, report.Index)
 	f.restored.Store(report)
 	old.Abandon()
 	f.logRestore(report)
@@ -130,7 +135,9 @@ func ReadState(src io.Reader) (*state.Store, *RestoreReport, error) {
 			return nil, nil, rec.Fail(err)
 		}
 	}
-	r.Commit()
+	if err := r.Commit(); err != nil {
+		return nil, nil, err
+	}
 	index, err := store.LatestIndex()
 	if err != nil {
 		return nil, nil, err

@@ -149,7 +149,7 @@ func TestSnapshotHasTheDocumentedOrderAndNoSecrets(t *testing.T) {
 	for rec, err := in.Next(); err == nil; rec, err = in.Next() {
 		types = append(types, rec.Type)
 	}
-	want := []structs.RecordType{2, 2, 2, 2, 0, 0, 28, 28, 28, 28, 1, 1, 4, 64, 64, 13, 14, 30, 30, 90, 100, 101}
+	want := []structs.RecordType{2, 2, 2, 2, 0, 0, 28, 28, 28, 28, 1, 1, 4, 64, 64, 13, 14, 30, 30, 90, 102, 100, 101}
 	if diff := cmp.Diff(want, types); diff != "" {
 		t.Errorf("types, -want +got:\n%s", diff)
 	}

@@ -24,9 +24,10 @@ func (s digestSum) digest() [sha256.Size]byte {
 	return sha256.Sum256(binary.LittleEndian.AppendUint64(b, s[1]))
 }
 
-// foldAt is how many changes of nodes wait for a goroutine to hash them. Until then, and while it runs, whoever
-// asks for the digest hashes them.
-const foldAt = 128
+// foldAt is how many changes of nodes wait for a goroutine to hash them and add them up. Until then, and while it
+// runs, whoever asks for the digest does. Fewer would wake a goroutine more often than hashing is worth, more would
+// keep more of the nodes in memory that were replaced.
+const foldAt = 1024
 
 // digested is a state as far as its digest goes: the sum over its records, but for some changes of nodes that have
 // not been hashed yet. Hashing a node takes too long to be done while commands are applied.
@@ -75,8 +76,8 @@ func (s *Store) fold() {
 }
 
 // Digest returns a fingerprint of everything in the state: records, index entries and what is only kept. Equal
-// states have equal digests, whichever way they came about. It follows every commit, so that asking for it takes
-// well under a millisecond, whatever the size of the state. What the state grew from (Base) is not in it.
+// states have equal digests, whichever way they came about. It follows every commit, so that asking for it takes a
+// few milliseconds at most, whatever the size of the state. What the state grew from (Base) is not in it.
 func (s *Store) Digest() ([sha256.Size]byte, error) {
 	s.commit.Lock()
 	d := s.digested.clip()

@@ -67,11 +67,22 @@ type failer interface {
 	Fatalf(string, ...any)
 }
 
-func digest(t failer, v interface{ Digest() ([32]byte, error) }) [32]byte {
+// digest returns the digest, which must be the one that is computed anew.
+func digest(t failer, v interface {
+	Digest() ([32]byte, error)
+	RecomputeDigest() ([32]byte, error)
+}) [32]byte {
 	t.Helper()
 	d, err := v.Digest()
 	if err != nil {
 		t.Fatal(err)
+	}
+	again, err := v.RecomputeDigest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again != d {
+		t.Fatalf("the digest is %x, computed anew it is %x", d, again)
 	}
 	return d
 }

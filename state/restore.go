@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -12,6 +13,7 @@ import (
 type Restore struct {
 	t      *Txn
 	opaque *opaqueSet
+	based  bool
 	report RestoreReport
 }
 
@@ -26,13 +28,19 @@ func (s *Store) Restore() *Restore {
 	return &Restore{t: s.WriteTxn(), opaque: &opaqueSet{keyUsers: map[string]int{}}}
 }
 
-// Commit makes everything that was loaded visible.
-func (r *Restore) Commit() {
+// Commit makes everything that was loaded visible. A load without a base, which another system's snapshots don't
+// have, is a base itself.
+func (r *Restore) Commit() error {
 	r.opaque.seal()
-	if !r.t.ended {
-		r.t.delta.add(r.opaque.digest(&r.t.store.hasher))
+	r.t.delta.add(r.opaque.digest(&r.t.store.hasher))
+	if !r.based {
+		d := r.t.Digest()()
+		if err := r.Base(structs.StateBase{ID: hex.EncodeToString(d[:])}); err != nil {
+			return err
+		}
 	}
 	r.t.Commit()
+	return nil
 }
 
 // Abort drops everything that was loaded. After Commit it does nothing.
@@ -120,7 +128,10 @@ func (r *Restore) Namespace(n *structs.Namespace) error {
 }
 
 // Base notes what the state grew from.
-func (r *Restore) Base(b structs.StateBase) error { return r.t.insert(tableBase, &b) }
+func (r *Restore) Base(b structs.StateBase) error {
+	r.based = true
+	return r.t.insert(tableBase, &b)
+}
 
 // Opaque keeps a record of a type that is not read here. Records that need a root key count as its users.
 func (r *Restore) Opaque(rec structs.OpaqueRecord) error {

@@ -61,7 +61,8 @@ func copyOf(t failer, s *Store) *Store {
 	for _, o := range s.OpaqueRecords() {
 		check(r.Opaque(o))
 	}
-	r.Commit()
+	check(r.Base(value[structs.StateBase](t)(s.Base())))
+	check(r.Commit())
 	return c
 }
 
@@ -95,7 +96,9 @@ func TestRestoreBringsRecordsUpToDate(t *testing.T) {
 	if s.NodeCount() != 0 {
 		t.Error("visible before it is committed")
 	}
-	r.Commit()
+	if err := r.Commit(); err != nil {
+		t.Fatal(err)
+	}
 	if got := r.Report(); got != (RestoreReport{PoolsBackfilled: 2, SecretsConverted: 1}) {
 		t.Errorf("report %+v", got)
 	}
@@ -147,7 +150,9 @@ func TestOpaqueRecords(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r.Commit()
+		if err := r.Commit(); err != nil {
+		t.Fatal(err)
+	}
 		return s
 	}
 	s := load(0, 1, 2, 3, 4, 5, 6, 7)
@@ -188,7 +193,9 @@ func TestRestoredSecretsMayCollide(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.Commit()
+	if err := r.Commit(); err != nil {
+		t.Fatal(err)
+	}
 	first, second := min(nodeID(1), nodeID(2)), max(nodeID(1), nodeID(2))
 	hash := structs.HashSecret(secret(7))
 	if n := value[*structs.Node](t)(s.NodeBySecretHash(nil, hash)); n == nil || n.ID != first {

@@ -19,10 +19,11 @@ const firstIndex = 1
 type Store struct {
 	view
 	nodes    atomic.Int64
-	commit   sync.Mutex // held while a transaction becomes visible, so that state and sum are read together
-	digested digested   // the committed state; guarded by commit
-	folding  bool       // a goroutine runs fold; guarded by commit
-	hasher   hasher     // the writer's
+	commit   sync.Mutex   // held while a transaction becomes visible, so that state and sum are read together
+	digested digested     // the committed state; guarded by commit
+	folding  bool         // a goroutine runs fold; guarded by commit
+	hasher   hasher       // the writer's
+	scratch  []nodeChange // the writer's, for the next transaction
 	abandon  chan struct{}
 	abandons sync.Once
 
@@ -114,7 +115,7 @@ type Txn struct {
 // Abort.
 func (s *Store) WriteTxn() *Txn {
 	txn := s.db.Txn(true) // takes the writer's lock, so that base is what txn starts from
-	return &Txn{store: s, txn: txn, base: s.db.Txn(false), dirty: map[string]*nodeRow{}}
+	return &Txn{store: s, txn: txn, base: s.db.Txn(false), dirty: map[string]*nodeRow{}, changes: s.scratch[:0]}
 }
 
 // Commit makes the writes visible and wakes who watches what they changed. After Commit or Abort it does nothing.
@@ -128,6 +129,7 @@ func (t *Txn) Commit() {
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	s.digested.add(digested{delta, t.changes})
+	t.release()
 	s.nodes.Add(int64(t.added))
 	t.txn.Commit()
 	if len(s.digested.changes) >= foldAt && !s.folding {
@@ -138,8 +140,24 @@ func (t *Txn) Commit() {
 
 // Abort drops the writes. After Commit or Abort it does nothing.
 func (t *Txn) Abort() {
+	if t.ended {
+		return
+	}
 	t.ended = true
+	t.release()
 	t.txn.Abort()
+}
+
+// maxScratch is how many changes there is room for between transactions.
+const maxScratch = 4096
+
+// release leaves the room for changes to the next transaction, with nothing in it.
+func (t *Txn) release() {
+	clear(t.changes)
+	if cap(t.changes) <= maxScratch {
+		t.store.scratch = t.changes[:0]
+	}
+	t.changes = nil
 }
 
 // insert puts a row in place of the one with its key. It fails only for a row that the schema does not fit.
