@@ -53,10 +53,12 @@ var ladder = []rung{
 
 	{pkg: "config"},
 	{pkg: "api", may: []string{"structs"}},
+	// Snapshots on a schedule, each proved by restoring it as a server does.
+	{pkg: "snapshotagent", may: []string{"structs", "snapshot", "fsm", "api"}},
 
 	// One process: server, client and HTTP from one configuration.
 	{pkg: "agent", may: []string{"structs", "keyring", "rpc", "server", "client", "httpapi", "config"}},
-	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "replay", "config", "api", "agent"}},
+	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "fsm", "replay", "config", "api", "snapshotagent", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
 	{pkg: "e2e", may: []string{"structs", "api"}, blackBox: true},
