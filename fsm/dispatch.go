@@ -24,6 +24,7 @@ func newDispatchTable() *dispatchTable {
 	d := &dispatchTable{}
 	d.registerNodes()
 	d.registerNodePools()
+	d.registerFeatures()
 	d.registerKeys()
 	d.registerCluster()
 	d.registerNamespaces()

@@ -218,7 +218,7 @@ func (g *generator) command() (structs.MessageType, any) {
 
 func (g *generator) clusterCommand(w structs.WriteRequest) (structs.MessageType, any) {
 	type m = map[string]any
-	switch g.r.IntN(10) {
+	switch g.r.IntN(11) {
 	case 0, 1:
 		return structs.RootKeyUpsertMsg, &structs.RootKeyUpsertRequest{WrappedRootKeys: g.rootKey(), Rekey: g.rarely(), WriteRequest: w}
 	case 2:
@@ -249,6 +249,12 @@ func (g *generator) clusterCommand(w structs.WriteRequest) (structs.MessageType,
 		}
 	case 8:
 		return structs.NamespaceDeleteMsg, &structs.NamespaceDeleteRequest{Namespaces: []string{g.pick("default", "a", "b", "c", "d")}, WriteRequest: w}
+	case 9:
+		req := &structs.FeatureGateRequest{WriteRequest: w}
+		for range g.r.IntN(4) {
+			req.Gates = append(req.Gates, &structs.FeatureGate{Name: g.pick("node_identity", "state_digest", "a", "b"), MinBuild: g.pick("", "1.11.0"), MinVersion: g.pick("", "0.1.0")})
+		}
+		return structs.FeatureGateMsg, req
 	}
 	switch g.r.IntN(5) {
 	case 0:

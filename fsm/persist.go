@@ -61,6 +61,10 @@ var sections = func() []section {
 			pools, err := s.NodePools(nil)
 			return writeAll(w, structs.NodePoolRecord, pools, err)
 		}},
+		{structs.FeatureGateRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
+			gates, err := s.FeatureGates(nil)
+			return writeAll(w, structs.FeatureGateRecord, gates, err)
+		}},
 		{structs.NamespaceRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
 			namespaces, err := s.Namespaces(nil)
 			return writeAll(w, structs.NamespaceRecord, namespaces, err)

@@ -24,6 +24,7 @@ func newLoaderTable() *loaderTable {
 	l := &loaderTable{}
 	l.registerNodes()
 	l.registerNodePools()
+	l.registerFeatures()
 	l.registerKeys()
 	l.registerCluster()
 	l.registerNamespaces()

@@ -64,6 +64,7 @@ func everything(tb testing.TB) []byte {
 		record{structs.NodePoolRecord, &structs.NodePool{Name: "new", NodeIdentityTTL: time.Hour}},
 		record{structs.NamespaceRecord, &structs.Namespace{Name: "a"}},
 		record{structs.KeyUseRecord, structs.KeyUse{KeyID: uuid(902), User: "allocation"}},
+		record{structs.FeatureGateRecord, structs.FeatureGate{Name: "node_identity", MinBuild: "1.11.0"}},
 		record{structs.IndexRecord, structs.IndexEntry{Key: "nodes", Value: 77}},
 		record{structs.IndexRecord, structs.IndexEntry{Key: "jobs", Value: 99}},
 		record{1, []byte("\x81\xa2ID\xd9\x03web")}, // a job, with a string form that we don't write
@@ -126,7 +127,7 @@ func TestRestoreLoadsKeepsOrDiscardsEveryRecord(t *testing.T) {
 	if diff := cmp.Diff(map[structs.RecordType]uint64{5: 1, 8: 1, 15: 1}, count(r.Discarded)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[structs.RecordType]uint64{0: 2, 2: 2, 13: 1, 14: 1, 24: 1, 28: 2, 30: 1, 64: 1, 100: 1, 101: 1}, count(r.Records)); diff != "" {
+	if diff := cmp.Diff(map[structs.RecordType]uint64{0: 2, 2: 2, 13: 1, 14: 1, 24: 1, 28: 2, 30: 1, 64: 1, 100: 1, 101: 1, 103: 1}, count(r.Records)); diff != "" {
 		t.Error(diff)
 	}
 	for _, text := range []string{"secrets_converted=2", "pools_backfilled=1", "type=Job records=2", "[WARN]  kept snapshot records of an unknown type", "type=TimeTable"} {
@@ -149,7 +150,7 @@ func TestSnapshotHasTheDocumentedOrderAndNoSecrets(t *testing.T) {
 	for rec, err := in.Next(); err == nil; rec, err = in.Next() {
 		types = append(types, rec.Type)
 	}
-	want := []structs.RecordType{2, 2, 2, 2, 0, 0, 28, 28, 28, 28, 1, 1, 4, 64, 64, 13, 14, 30, 30, 90, 102, 100, 101}
+	want := []structs.RecordType{2, 2, 2, 2, 0, 0, 28, 28, 28, 28, 1, 1, 4, 64, 64, 13, 14, 30, 30, 90, 102, 100, 101, 103}
 	if diff := cmp.Diff(want, types); diff != "" {
 		t.Errorf("types, -want +got:\n%s", diff)
 	}
@@ -178,7 +179,7 @@ func TestAFailedRestoreLeavesTheOldState(t *testing.T) {
 	}{
 		{"nothing", strings.NewReader(""), structs.ErrTruncated, "header"},
 		{"something else", strings.NewReader("{}"), snapshot.ErrBadHeader, "header"},
-		{"a stream that is cut off", bytes.NewReader(whole[:len(whole)-2]), structs.ErrTruncated, "record 20 (Job, type 1)"},
+		{"a stream that is cut off", bytes.NewReader(whole[:len(whole)-2]), structs.ErrTruncated, "record 21 (Job, type 1)"},
 		{"a source that breaks", io.MultiReader(bytes.NewReader(good), brokenReader{boom}), boom, "after record 1"},
 		{"an impossible type", bytes.NewReader(append(slices.Clone(good), 200, 0xc0)), snapshot.ErrBadType, "record 2 (unknown(200), type 200)"},
 		{"a node without an ID", bytes.NewReader(with(record{structs.NodeRecord, &structs.Node{}})), nil, "record 2 (Node, type 0)"},

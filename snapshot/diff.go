@@ -107,6 +107,7 @@ var identities = map[structs.RecordType]identity{
 	structs.AutopilotConfigRecord: {kind: settingChanges, name: "autopilot"},
 	structs.SchedulerConfigRecord: {kind: settingChanges, name: "scheduler"},
 	structs.ClusterMetadataRecord: {kind: settingChanges, name: "cluster"},
+	structs.FeatureGateRecord:     {kind: settingChanges, field: "Name"},
 }
 
 // id returns what the record is called.

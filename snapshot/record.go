@@ -109,7 +109,7 @@ var order = [...]structs.RecordType{
 // Types without a place in the compatible format follow those that have one, by number; ours come last.
 func Order(t structs.RecordType) int {
 	switch {
-	case t == structs.AutopilotConfigRecord || t == structs.KeyUseRecord:
+	case t == structs.AutopilotConfigRecord || t == structs.KeyUseRecord || t == structs.FeatureGateRecord:
 		return 1024 + int(t)
 	default:
 		if i := slices.Index(order[:], t); i >= 0 {

@@ -213,7 +213,9 @@ func drawPoolOrKeyCommand(t *rapid.T, m *model) command {
 func drawClusterCommand(t *rapid.T, m *model) command {
 	cas := rapid.Bool().Draw(t, "cas")
 	stored := rapid.Bool().Draw(t, "storedIndex")
-	switch rapid.SampledFrom([]string{"metadata", "autopilot", "scheduler", "namespace", "delete namespace"}).Draw(t, "clusterCommand") {
+	switch rapid.SampledFrom([]string{"metadata", "autopilot", "scheduler", "namespace", "delete namespace", "gates"}).Draw(t, "clusterCommand") {
+	case "gates":
+		return drawGates(t, m)
 	case "metadata":
 		r := &structs.ClusterMetadata{ClusterID: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "cluster"), CreateTime: drawTime(t)}
 		return command{"metadata", r, func(x *Txn, i uint64) error { return x.SetClusterMetadata(i, r) }, func(uint64) bool {
@@ -301,6 +303,26 @@ func drawClusterCommand(t *rapid.T, m *model) command {
 		delete(m.namespaces, r[0])
 		m.indexes["namespaces"] = i
 		return true
+	}}
+}
+
+func drawGates(t *rapid.T, m *model) command {
+	r := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *structs.FeatureGate {
+		return &structs.FeatureGate{
+			Name: rapid.SampledFrom([]string{"a", "b", "b", ""}).Draw(t, "gate"), MinBuild: rapid.SampledFrom([]string{"", "1.11.0"}).Draw(t, "build"),
+			MinVersion: rapid.SampledFrom([]string{"", "0.1.0"}).Draw(t, "version"),
+		}
+	}), 0, 3).Draw(t, "gates")
+	return command{"gates", r, func(x *Txn, _ uint64) error { return x.OpenFeatures(r) }, func(uint64) bool {
+		for _, g := range r {
+			if g.Name == "" {
+				return false
+			}
+		}
+		for _, g := range r {
+			m.gates[g.Name] = *g
+		}
+		return len(r) > 0
 	}}
 }
 

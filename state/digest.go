@@ -149,6 +149,8 @@ func recordKey(row any) (key string, digested bool) {
 		return r.Name, true
 	case *structs.KeyUse:
 		return keyUseKey(r), true
+	case *structs.FeatureGate:
+		return r.Name, true
 	case *structs.IndexEntry:
 		return r.Key, true
 	case *structs.ClusterMetadata, *structs.AutopilotConfig, *structs.SchedulerConfiguration:
@@ -168,6 +170,8 @@ func (h *hasher) record(row any) digestSum {
 		return h.namespace(r)
 	case *structs.KeyUse:
 		return h.keyUse(r)
+	case *structs.FeatureGate:
+		return h.featureGate(r)
 	case *structs.IndexEntry:
 		return h.indexEntry(r.Key, r.Value)
 	case *structs.ClusterMetadata:
@@ -183,7 +187,7 @@ func (h *hasher) record(row any) digestSum {
 // digestedTables are those that account covers.
 var digestedTables = []string{
 	TableNodePools, TableRootKeys, TableNamespaces, tableKeyUses, tableIndex, tableClusterMetadata, tableAutopilotConfig,
-	TableSchedulerConfig,
+	TableSchedulerConfig, tableFeatureGates,
 }
 
 // RecomputeDigest returns what Digest does, computed anew from every record. It takes a few microseconds for each

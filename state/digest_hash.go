@@ -220,6 +220,12 @@ func (h *hasher) keyUse(u *structs.KeyUse) digestSum {
 	return h.end()
 }
 
+func (h *hasher) featureGate(g *structs.FeatureGate) digestSum {
+	h.begin(structs.FeatureGateRecord)
+	h.strings(g.Name, g.MinBuild, g.MinVersion)
+	return h.end()
+}
+
 func (h *hasher) indexEntry(key string, value uint64) digestSum {
 	h.begin(structs.IndexRecord)
 	h.uint(value)

@@ -22,6 +22,7 @@ type model struct {
 	keys       map[string]*structs.RootKey
 	namespaces map[string]*structs.Namespace
 	uses       map[structs.KeyUse]bool
+	gates      map[string]structs.FeatureGate
 	indexes    map[string]uint64
 	meta       *structs.ClusterMetadata
 	autopilot  *structs.AutopilotConfig
@@ -34,7 +35,7 @@ func newModel() *model {
 		namespaces: map[string]*structs.Namespace{"default": {
 			Name: "default", Description: "Default shared namespace", CreateIndex: 1, ModifyIndex: 1,
 		}},
-		uses: map[structs.KeyUse]bool{}, indexes: map[string]uint64{"node_pools": 1, "namespaces": 1},
+		uses: map[structs.KeyUse]bool{}, gates: map[string]structs.FeatureGate{}, indexes: map[string]uint64{"node_pools": 1, "namespaces": 1},
 	}
 	for _, p := range structs.BuiltinNodePools() {
 		m.pools[p.Name] = p
@@ -56,7 +57,7 @@ func (m *model) clone() *model {
 	c.pools = copyMap(m.pools, (*structs.NodePool).Copy)
 	c.keys = copyMap(m.keys, (*structs.RootKey).Copy)
 	c.namespaces = copyMap(m.namespaces, (*structs.Namespace).Copy)
-	c.uses, c.indexes = maps.Clone(m.uses), maps.Clone(m.indexes)
+	c.uses, c.indexes, c.gates = maps.Clone(m.uses), maps.Clone(m.indexes), maps.Clone(m.gates)
 	return &c
 }
 
@@ -379,6 +380,15 @@ func (m *model) checkAgainst(t *rapid.T, s *Store) {
 	same("indexes", value[[]structs.IndexEntry](t)(s.Indexes()), entries)
 	same("latest index", value[uint64](t)(s.LatestIndex()), latest)
 	same("key uses", len(s.KeyUses()), len(m.uses))
+	var gates []structs.FeatureGate
+	for _, g := range all[*structs.FeatureGate](t)(s.FeatureGates(nil)) {
+		gates = append(gates, *g)
+	}
+	same("feature gates", gates, sorted(m.gates, every))
+	for _, name := range []string{"a", "b", "never"} {
+		_, open := m.gates[name]
+		same("feature "+name, s.FeatureOpen(name), open)
+	}
 }
 
 // TestAgainstModel drives random commands, valid and not, alone and in shared transactions, and compares state and

@@ -55,6 +55,9 @@ func copyOf(t failer, s *Store) *Store {
 	if a := value[*structs.SchedulerConfiguration](t)(s.SchedulerConfig(nil)); a != nil {
 		check(r.SchedulerConfig(reread(t, a)))
 	}
+	for _, g := range all[*structs.FeatureGate](t)(s.FeatureGates(nil)) {
+		check(r.FeatureGate(reread(t, g)))
+	}
 	for _, u := range s.KeyUses() {
 		check(r.KeyUse(u))
 	}

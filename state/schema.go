@@ -23,6 +23,7 @@ const (
 	tableClusterMetadata = "cluster_metadata"
 	tableAutopilotConfig = "autopilot_config"
 	tableKeyUses         = "key_uses"
+	tableFeatureGates    = "feature_gates"
 	tableOpaque          = "opaque"
 	tableBase            = "base"
 	tableNodesBySecret   = "node_secret"
@@ -104,6 +105,7 @@ func schema() *memdb.DBSchema {
 		table(TableRootKeys, func(k *structs.RootKey) string { return k.KeyID }),
 		table(TableNamespaces, func(n *structs.Namespace) string { return n.Name }),
 		table(tableKeyUses, keyUseKey),
+		table(tableFeatureGates, func(g *structs.FeatureGate) string { return g.Name }),
 		table(tableIndex, func(e *structs.IndexEntry) string { return e.Key }),
 		singleton[*structs.ClusterMetadata](tableClusterMetadata),
 		singleton[*structs.AutopilotConfig](tableAutopilotConfig),

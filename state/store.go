@@ -26,6 +26,7 @@ type Store struct {
 	scratch  []nodeChange // the writer's, for the next transaction
 	abandon  chan struct{}
 	abandons sync.Once
+	features sync.Map // names of gates that have been found open: none closes
 
 	undigested bool // leaves the digest as it is, to measure what it costs
 }

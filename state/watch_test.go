@@ -59,6 +59,7 @@ func TestWatches(t *testing.T) {
 		"autopilot written":   func(t *Txn) error { return t.SetAutopilotConfig(1000, &structs.AutopilotConfig{}) },
 		"cluster named":       func(t *Txn) error { return t.SetClusterMetadata(1000, &structs.ClusterMetadata{ClusterID: "c"}) },
 		"namespace written":   func(t *Txn) error { return t.UpsertNamespaces(1000, []*structs.Namespace{{Name: "prod"}}) },
+		"gate opened":         openGate("a", "", ""),
 		"a failing command":   status(1000, nodeID(2), "nonsense"),
 		"an unrelated change": func(t *Txn) error { return t.NoteKeyUse(1000, structs.KeyUse{KeyID: keyID(9), User: "variable"}) },
 	}
@@ -114,6 +115,10 @@ func TestWatches(t *testing.T) {
 		"all namespaces": {
 			func(s *Store, ws memdb.WatchSet) error { _, err := s.Namespaces(ws); return err },
 			[]string{"namespace written"},
+		},
+		"all feature gates": {
+			func(s *Store, ws memdb.WatchSet) error { _, err := s.FeatureGates(ws); return err },
+			[]string{"gate opened"},
 		},
 	}
 	for readName, r := range reads {

@@ -82,6 +82,8 @@ const (
 
 	// StateDigestCheckMsg is ours, and changes nothing. It is written with IgnoreUnknownFlag.
 	StateDigestCheckMsg MessageType = 100
+	// FeatureGateMsg is ours. It is written with IgnoreUnknownFlag.
+	FeatureGateMsg MessageType = 101
 )
 
 // messageNames names every type that some version has written. It is also the list of known types: a type
@@ -116,6 +118,7 @@ var messageNames = map[MessageType]string{
 	JobVersionTagMsg: "JobVersionTag", RootKeyUpsertMsg: "WrappedRootKeysUpsert", NamespaceUpsertMsg: "NamespaceUpsert",
 	NamespaceDeleteMsg: "NamespaceDelete", HostVolumeRegisterMsg: "HostVolumeRegister", HostVolumeDeleteMsg: "HostVolumeDelete",
 	TaskGroupVolumeClaimDeleteMsg: "TaskGroupHostVolumeClaimDelete", StateDigestCheckMsg: "StateDigestCheck",
+	FeatureGateMsg: "FeatureGate",
 }
 
 // Known reports whether some version of the protocol has written the type. 63 was never assigned and 66 to
@@ -153,6 +156,8 @@ const (
 	KeyUseRecord RecordType = 101
 	// StateBaseRecord is ours: what the state grew from. A snapshot without one was written by another system.
 	StateBaseRecord RecordType = 102
+	// FeatureGateRecord is ours: a feature that all servers know.
+	FeatureGateRecord RecordType = 103
 )
 
 var recordNames = map[RecordType]string{
@@ -164,7 +169,7 @@ var recordNames = map[RecordType]string{
 	RootKeyMetaRecord: "RootKeyMeta", 25: "ACLRole", 26: "ACLAuthMethod", 27: "ACLBindingRule", NodePoolRecord: "NodePool",
 	29: "JobSubmission", RootKeyRecord: "RootKey", 31: "HostVolume", NamespaceRecord: "Namespace",
 	AutopilotConfigRecord: "AutopilotConfig", KeyUseRecord: "KeyUse",
-	StateBaseRecord: "StateBase",
+	StateBaseRecord: "StateBase", FeatureGateRecord: "FeatureGate",
 }
 
 // Known reports whether the record type has a meaning in some version of the format.

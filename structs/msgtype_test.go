@@ -21,7 +21,7 @@ var goldenMessages = map[MessageType]string{
 	55: "ACLAuthMethodsUpsert", 56: "ACLAuthMethodsDelete", 57: "ACLBindingRulesUpsert",
 	58: "ACLBindingRulesDelete", 59: "NodePoolUpsert", 60: "NodePoolDelete", 61: "JobVersionTag",
 	62: "WrappedRootKeysUpsert", 64: "NamespaceUpsert", 65: "NamespaceDelete", 75: "HostVolumeRegister",
-	76: "HostVolumeDelete", 77: "TaskGroupHostVolumeClaimDelete", 100: "StateDigestCheck",
+	76: "HostVolumeDelete", 77: "TaskGroupHostVolumeClaimDelete", 100: "StateDigestCheck", 101: "FeatureGate",
 }
 
 var goldenRecords = map[RecordType]string{
@@ -31,7 +31,7 @@ var goldenRecords = map[RecordType]string{
 	17: "CSIPlugin", 18: "CSIVolume", 19: "ScalingEvents", 20: "EventSink", 21: "ServiceRegistration",
 	22: "Variables", 23: "VariablesQuota", 24: "RootKeyMeta", 25: "ACLRole", 26: "ACLAuthMethod",
 	27: "ACLBindingRule", 28: "NodePool", 29: "JobSubmission", 30: "RootKey", 31: "HostVolume", 64: "Namespace",
-	100: "AutopilotConfig", 101: "KeyUse", 102: "StateBase",
+	100: "AutopilotConfig", 101: "KeyUse", 102: "StateBase", 103: "FeatureGate",
 }
 
 func TestMessageTypesArePinned(t *testing.T) {
@@ -62,7 +62,7 @@ func TestConstantsArePinned(t *testing.T) {
 		NodeUpdateEligibilityMsg: 28, BatchNodeUpdateDrainMsg: 29, SchedulerConfigMsg: 30, NodeBatchDeregisterMsg: 31,
 		ClusterMetadataMsg: 32, VarApplyStateMsg: 50, RootKeyMetaUpsertMsg: 51, RootKeyDeleteMsg: 52,
 		NodePoolUpsertMsg: 59, NodePoolDeleteMsg: 60, RootKeyUpsertMsg: 62, NamespaceUpsertMsg: 64,
-		NamespaceDeleteMsg: 65, StateDigestCheckMsg: 100, IgnoreUnknownFlag: 128,
+		NamespaceDeleteMsg: 65, StateDigestCheckMsg: 100, FeatureGateMsg: 101, IgnoreUnknownFlag: 128,
 	} {
 		if uint8(typ) != want {
 			t.Errorf("%s is %d, want %d", typ, uint8(typ), want)
@@ -71,7 +71,7 @@ func TestConstantsArePinned(t *testing.T) {
 	for typ, want := range map[RecordType]uint8{
 		NodeRecord: 0, IndexRecord: 2, TimeTableRecord: 5, SchedulerConfigRecord: 13, ClusterMetadataRecord: 14,
 		RootKeyMetaRecord: 24, NodePoolRecord: 28, RootKeyRecord: 30, NamespaceRecord: 64, AutopilotConfigRecord: 100,
-		KeyUseRecord: 101, StateBaseRecord: 102,
+		KeyUseRecord: 101, StateBaseRecord: 102, FeatureGateRecord: 103,
 	} {
 		if uint8(typ) != want {
 			t.Errorf("%s is %d, want %d", typ, uint8(typ), want)
