@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -295,22 +296,22 @@ func (r *run) dropUndecodable(logs *[]*raft.Log) error {
 	good := (*logs)[:0:0]
 	rest := *logs
 	for len(rest) > 0 {
-		probe := fsm.New(fsm.Config{OnFatal: func(error) {}})
+		probe := fsm.New(fsm.Config{})
 		probe.ApplyBatch(rest)
 		var at *fsm.LogError
 		if !errors.As(probe.Err(), &at) {
 			break
 		}
-		for i, log := range rest {
-			if log.Index == at.Index {
-				good = append(good, rest[:i]...)
-				rest = rest[i+1:]
-				break
+		i := slices.IndexFunc(rest, func(log *raft.Log) bool { return log.Index == at.Index })
+		if kindOf(at) == KindDiverged { // from the probe's state, which has no meaning
+			good = append(good, rest[:i+1]...)
+		} else {
+			good = append(good, rest[:i]...)
+			if err := r.refused(at); err != nil {
+				return err
 			}
 		}
-		if err := r.refused(at); err != nil {
-			return err
-		}
+		rest = rest[i+1:]
 	}
 	*logs = append(good, rest...)
 	return nil
@@ -337,6 +338,10 @@ func (r *run) refused(at *fsm.LogError) error {
 		p.What = "its body can't be decoded"
 	default:
 		p.What = at.Err.Error()
+		var m *fsm.DigestMismatch
+		if errors.As(at, &m) {
+			p.What = fmt.Sprintf("after log entry %d the digest of the state is %x, and the leader's was %x", m.Index, m.Mine, m.Leader)
+		}
 	}
 	c := &r.tally.types[at.Type]
 	c.Entries++
