@@ -124,7 +124,8 @@ func (s *Server) handToRaft(c *Conn, le *lease) (handed bool, err error) {
 // serveSession serves a yamux session to its end.
 func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 	ctx, cancel := context.WithCancel(ctx)
-	session, err := yamux.Server(newMuxConn(c.raw), yamuxConfig(s.log))
+	conn := newMuxConn(c.raw)
+	session, err := yamux.Server(conn, yamuxConfig(s.log))
 	if err != nil {
 		cancel()
 		return fmt.Errorf("start session: %w", err)
@@ -132,6 +133,7 @@ func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 	c.session = session
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { conn.keepAlive(session) })
 	defer cancel()
 	defer c.end()
 	defer session.Close()

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/yamux"
 )
 
 const (
@@ -13,6 +15,8 @@ const (
 	batchLimit = 256 << 10
 	// closeFlushTime is how long closing a session may wait for a peer that does not read.
 	closeFlushTime = time.Second
+	// keepAliveInterval is yamux's (wire.md §1.2). An answer may take yamux's ConnectionWriteTimeout.
+	keepAliveInterval = 30 * time.Second
 
 	yamuxHeaderSize = 12
 	yamuxReadSize   = 4 << 10 // what yamux asks for in one read
@@ -25,8 +29,16 @@ const (
 // flight it still carries header and body. Like a kernel's socket buffer, it reports a failed write with the next one.
 //
 // Reads are passed on, until one fills yamux's buffer: then the session is busy and reads go through a larger one.
+//
+// A session that ends must end with a failed Read. From the moment that yamux has declared its end until its reading
+// goroutine has returned, every stream that somebody reads from spins, and a peer may have opened thousands: then nothing
+// else runs, the reading goroutine included. So whatever goes wrong closes the connection, and only when a Read has
+// failed does yamux hear of it.
 type muxConn struct {
 	net.Conn
+	overOnce sync.Once
+	over     chan struct{} // closed once reading has failed, or the session has closed the connection
+
 	early []byte // read from Conn and not yet by yamux; only the reading goroutine uses it
 	big   []byte
 	busy  bool
@@ -43,7 +55,7 @@ type muxConn struct {
 }
 
 func newMuxConn(c net.Conn) *muxConn {
-	m := &muxConn{Conn: c}
+	m := &muxConn{Conn: c, over: make(chan struct{})}
 	m.work.L, m.done.L = &m.mu, &m.mu
 	go m.writeLoop()
 	return m
@@ -57,7 +69,7 @@ func (m *muxConn) Read(p []byte) (int, error) {
 		n, err := m.Conn.Read(m.big)
 		m.early = m.big[:n]
 		if n == 0 {
-			return 0, err
+			return 0, m.readError(err)
 		}
 	}
 	if len(m.early) > 0 {
@@ -67,7 +79,53 @@ func (m *muxConn) Read(p []byte) (int, error) {
 	}
 	n, err := m.Conn.Read(p)
 	m.busy = n >= yamuxReadSize
-	return n, err
+	return n, m.readError(err)
+}
+
+// readError notes that reading is over, and tells the reason instead of what came of it.
+func (m *muxConn) readError(err error) error {
+	if err == nil {
+		return nil
+	}
+	m.end()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	return err
+}
+
+func (m *muxConn) end() { m.overOnce.Do(func() { close(m.over) }) }
+
+// abort ends the session for a reason.
+func (m *muxConn) abort(reason error) {
+	m.mu.Lock()
+	if m.err == nil {
+		m.err = reason
+	}
+	m.work.Signal()
+	m.done.Broadcast()
+	m.mu.Unlock()
+	_ = m.Conn.Close() // the reason is what counts
+}
+
+// keepAlive asks the peer now and then whether it is there, until the session ends, and ends it if there is no answer.
+// yamux's own keepalive would declare the end first and close the connection then.
+func (m *muxConn) keepAlive(s *yamux.Session) {
+	tick := time.NewTicker(keepAliveInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.CloseChan():
+			return
+		case <-tick.C:
+		}
+		if _, err := s.Ping(); err != nil {
+			m.abort(yamux.ErrKeepAliveTimeout)
+			return
+		}
+	}
 }
 
 func (m *muxConn) Write(b []byte) (int, error) {
@@ -75,6 +133,11 @@ func (m *muxConn) Write(b []byte) (int, error) {
 	defer m.mu.Unlock()
 	for len(m.pending) >= batchLimit && m.err == nil && !m.closed {
 		m.done.Wait()
+	}
+	if m.err != nil && !m.closed {
+		m.mu.Unlock()
+		<-m.over // soon: the connection is closed
+		m.mu.Lock()
 	}
 	if m.err != nil {
 		return 0, m.err
@@ -114,7 +177,10 @@ func (m *muxConn) writeLoop() {
 		_, err := m.Conn.Write(out)
 		m.mu.Lock()
 		m.writing = false
-		m.err = err
+		if m.err == nil && err != nil {
+			m.err = err
+			_ = m.Conn.Close() // ends the reading
+		}
 		m.spare = nil
 		if cap(out) <= keptBufferSize {
 			m.spare = out
@@ -123,18 +189,29 @@ func (m *muxConn) writeLoop() {
 	}
 }
 
-// Close writes what is pending, unless the peer does not take it for closeFlushTime, and closes the connection.
+// flush writes what is pending, unless the peer does not take it for closeFlushTime. The session is to be closed after it.
+func (m *muxConn) flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	unwritten := func() bool { return (m.writing || len(m.pending) > 0) && m.err == nil && !m.closed }
+	if !unwritten() {
+		return
+	}
+	m.bodyNext = false
+	m.work.Signal()
+	m.Conn.SetWriteDeadline(time.Now().Add(closeFlushTime))
+	for unwritten() {
+		m.done.Wait()
+	}
+}
+
+// Close closes the connection. What is pending is lost.
 func (m *muxConn) Close() error {
 	m.mu.Lock()
 	m.closed = true
 	m.work.Signal()
 	m.done.Broadcast()
-	if (m.writing || len(m.pending) > 0) && m.err == nil {
-		m.Conn.SetWriteDeadline(time.Now().Add(closeFlushTime))
-		for (m.writing || len(m.pending) > 0) && m.err == nil {
-			m.done.Wait()
-		}
-	}
 	m.mu.Unlock()
+	m.end()
 	return m.Conn.Close()
 }

@@ -14,6 +14,7 @@ import (
 // session is a Pool's yamux session to one address.
 type session struct {
 	addr string
+	raw  *muxConn
 	mux  *yamux.Session
 	conn *Conn
 
@@ -122,7 +123,7 @@ func (p *Pool) lead(addr string, d *leadDial) {
 	p.mu.Lock()
 	delete(p.dials, addr)
 	if d.err == nil && p.shut {
-		d.s.mux.Close()
+		d.s.close()
 		d.s, d.err = nil, errPoolShut
 	}
 	if d.err == nil {
@@ -141,14 +142,15 @@ func (p *Pool) connect(addr string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux, err := yamux.Client(newMuxConn(raw), yamuxConfig(p.log))
+	under := newMuxConn(raw)
+	mux, err := yamux.Client(under, yamuxConfig(p.log))
 	if err != nil {
 		raw.Close()
 		return nil, fmt.Errorf("start session: %w", err)
 	}
 	c := newConn(raw, state, budgetBodies*DefaultMaxRequestBytes)
 	c.session = mux
-	return &session{addr: addr, mux: mux, conn: c, lastUsed: time.Now(), maxIdle: p.cfg.MaxIdleStreams}, nil
+	return &session{addr: addr, raw: under, mux: mux, conn: c, lastUsed: time.Now(), maxIdle: p.cfg.MaxIdleStreams}, nil
 }
 
 // drop closes s and forgets it, unless another has taken its place already.
@@ -158,6 +160,12 @@ func (p *Pool) drop(s *session) {
 		delete(p.sessions, s.addr)
 	}
 	p.mu.Unlock()
+	s.close()
+}
+
+// close ends the session, once what was written has gone out.
+func (s *session) close() {
+	s.raw.flush()
 	s.mux.Close()
 }
 
@@ -166,6 +174,7 @@ func (p *Pool) serveReverse(s *session) {
 	defer p.wg.Done()
 	ctx, cancel := context.WithCancel(p.ctx)
 	var wg sync.WaitGroup
+	wg.Go(func() { s.raw.keepAlive(s.mux) })
 	for {
 		stream, err := s.mux.AcceptStream()
 		if err != nil {
@@ -219,7 +228,7 @@ func (p *Pool) reap() {
 			return
 		}
 		for _, s := range p.takeStale(time.Now()) {
-			s.mux.Close()
+			s.close()
 		}
 	}
 }

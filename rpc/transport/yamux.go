@@ -11,9 +11,11 @@ import (
 	"github.com/hashicorp/yamux"
 )
 
-// yamuxConfig is yamux's default (wire.md §1.2) with its log at our levels: what it calls an error is a peer that went away.
+// yamuxConfig is yamux's default (wire.md §1.2), but for the keepalive, which is muxConn's, and with its log at our levels:
+// what it calls an error is a peer that went away.
 func yamuxConfig(log hclog.Logger) *yamux.Config {
 	cfg := yamux.DefaultConfig()
+	cfg.EnableKeepAlive = false
 	cfg.LogOutput = nil
 	cfg.Logger = yamuxLogger{log}
 	return cfg

@@ -1,0 +1,81 @@
+package transport
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/yamux"
+)
+
+// Streams that wait for data spin between the moment that yamux declares a session's end and the moment that its reading
+// goroutine has returned. So reading must have ended before a failed write, or an abort, is told.
+func TestASessionsEndIsToldOnlyOnceReadingHasEnded(t *testing.T) {
+	errGone := errors.New("gone")
+	tests := []struct {
+		name string
+		fail func(m *muxConn, near net.Conn)
+		want error // nil: any
+	}{
+		{"after an abort", func(m *muxConn, _ net.Conn) { m.abort(errGone) }, errGone},
+		{"after a failed write", func(_ *muxConn, near net.Conn) { _ = near.SetWriteDeadline(time.Unix(1, 0)) }, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			near, far := net.Pipe()
+			defer far.Close()
+			m := newMuxConn(near)
+			defer m.Close()
+			test.fail(m, near)
+			told := make(chan error, 1)
+			go func() {
+				for {
+					if _, err := m.Write([]byte("x")); err != nil {
+						told <- err
+						return
+					}
+				}
+			}()
+			select {
+			case err := <-told:
+				t.Fatalf("the write failed before a read did: %v", err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			_, err := m.Read(make([]byte, 1))
+			if err == nil || test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("read: got %v, want %v", err, test.want)
+			}
+			select {
+			case err := <-told:
+				if test.want != nil && !errors.Is(err, test.want) {
+					t.Errorf("write: got %v, want %v", err, test.want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("the write hangs although a read has failed")
+			}
+		})
+	}
+}
+
+// A session that yamux closes by itself, after a broken frame for instance, must not wait for a read that won't come.
+func TestClosingReleasesAWriterThatWaits(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	m := newMuxConn(near)
+	m.abort(yamux.ErrKeepAliveTimeout)
+	told := make(chan error, 1)
+	go func() {
+		_, err := m.Write([]byte("x"))
+		told <- err
+	}()
+	_ = m.Close() // closed already
+	select {
+	case err := <-told:
+		if !errors.Is(err, yamux.ErrKeepAliveTimeout) {
+			t.Errorf("write: got %v, want %v", err, yamux.ErrKeepAliveTimeout)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the write hangs")
+	}
+}
