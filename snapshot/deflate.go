@@ -34,9 +34,11 @@ type deflater struct {
 	err   atomic.Pointer[error]
 
 	// Set by the collector, to be read after Close.
-	size int64 // bytes in
-	crc  uint32
-	sum  hash.Hash
+	size    int64 // bytes in
+	crc     uint32
+	sum     hash.Hash
+	outSize int64 // bytes out
+	outCRC  uint32
 }
 
 type deflateJob struct {
@@ -84,6 +86,8 @@ func (d *deflater) collect(dst io.Writer) {
 		<-job.done
 		err := job.err
 		if err == nil && d.err.Load() == nil {
+			d.outSize += int64(job.out.Len())
+			d.outCRC = crc32.Update(d.outCRC, crc32.IEEETable, job.out.Bytes())
 			_, err = dst.Write(job.out.Bytes())
 		}
 		if err != nil {

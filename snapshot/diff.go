@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hashicorp/go-msgpack/v2/codec"
+
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -182,11 +184,25 @@ type tally [256]struct {
 
 func (t *tally) add(rec Record) {
 	e := &t[rec.Type]
-	h := sha256.Sum256(rec.Raw)
+	h := sha256.Sum256(sorted(rec.Raw))
 	for i := range e.sum {
 		e.sum[i] += binary.LittleEndian.Uint64(h[8*i:])
 	}
 	e.n++
+}
+
+// sorted returns a value with the keys of its maps in order, since many writers put them in any, or as it is if it has
+// keys that are no strings.
+func sorted(raw []byte) []byte {
+	var v any
+	if err := structs.Decode(raw, &v); err != nil {
+		return raw
+	}
+	var out []byte
+	if err := codec.NewEncoderBytes(&out, structs.CanonicalHandle).Encode(canonical(v)); err != nil {
+		return raw
+	}
+	return out
 }
 
 func shortSum(b []byte) [16]byte { h := sha256.Sum256(b); return [16]byte(h[:16]) }

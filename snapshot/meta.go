@@ -118,7 +118,9 @@ func (m Meta) encode() ([]byte, error) {
 // decodeMeta reads exactly one JSON object into out. Fields that later versions may add are no error.
 func decodeMeta(b []byte, out any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(out); err != nil {
+	if err := d.Decode(out); errors.Is(err, io.EOF) {
+		return errors.New("there is no JSON object")
+	} else if err != nil {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {

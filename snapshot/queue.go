@@ -18,10 +18,11 @@ type queue struct {
 	cur  []byte // the buffer that head is the rest of
 }
 
-func newQueue() *queue {
+// newQueue returns a queue for about size bytes.
+func newQueue(size int64) *queue {
 	q := &queue{full: make(chan []byte, queueDepth), free: make(chan []byte, queueDepth), stop: make(chan struct{})}
 	for range queueDepth {
-		q.free <- make([]byte, queueBuffer)
+		q.free <- make([]byte, min(queueBuffer, size+1)) // one more, to find the end
 	}
 	return q
 }
@@ -32,7 +33,7 @@ func (q *queue) buffer() ([]byte, bool) {
 	case <-q.stop:
 		return nil, false
 	case b := <-q.free:
-		return b[:queueBuffer], true
+		return b[:cap(b)], true
 	}
 }
 

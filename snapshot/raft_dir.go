@@ -22,8 +22,8 @@ const tmpSuffix = ".tmp"
 var ErrNoSnapshot = errors.New("no usable snapshot")
 
 // OpenRaftDir verifies one snapshot of Raft's store on disk, <data_dir>/server/raft/snapshots/<id> (wire.md §8.2):
-// its CRC, its size, and its records as Verify does. The state stays where it is, and nothing is written. Of opts only Record, MaxState
-// and Progress (with the bytes of state.bin) matter.
+// its CRC, its size, and its records as Verify does. The state stays where it is, and nothing is written. Of
+// opts only Record, MaxState and Progress (with the bytes of state.bin) matter.
 func OpenRaftDir(ctx context.Context, dir string, opts VerifyOptions) (*Verified, error) {
 	opts.Name = dir
 	opts = opts.withDefaults()
@@ -155,14 +155,17 @@ func OpenNewest(ctx context.Context, dir string, opts VerifyOptions) (*Verified,
 		return -cmp.Or(cmp.Compare(a.meta.Term, b.meta.Term), cmp.Compare(a.meta.Index, b.meta.Index), cmp.Compare(a.meta.ID, b.meta.ID))
 	})
 	for _, c := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, skipped, err
+		}
 		v, err := OpenRaftDir(ctx, filepath.Join(dir, c.name), opts)
 		if err == nil {
 			return v, skipped, nil
 		}
-		if ctx.Err() != nil {
-			return nil, skipped, err
-		}
 		skipped = append(skipped, Skipped{c.name, err})
+	}
+	if err := ctx.Err(); err != nil { // the last one may have been whole
+		return nil, skipped, err
 	}
 	return nil, skipped, fmt.Errorf("%w in %s", ErrNoSnapshot, dir)
 }

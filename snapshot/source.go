@@ -2,12 +2,15 @@ package snapshot
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 )
 
@@ -19,6 +22,7 @@ type source struct {
 	n        int64
 	total    int64 // for progress; 0 if unknown
 	sum      hash.Hash
+	tail     uint32 // CRC-32 of what follows the first gzipHeaderBytes
 	progress func(done, total int64)
 	err      error
 }
@@ -31,6 +35,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if n < 0 || n > len(p) {
 		n, err = 0, fmt.Errorf("source returned an impossible count")
 	}
+	s.tail = crc32.Update(s.tail, crc32.IEEETable, p[min(int64(n), max(0, int64(gzipHeaderBytes)-s.n)):n])
 	s.n += int64(n)
 	_, _ = s.sum.Write(p[:n]) // a hash can't fail
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -50,10 +55,16 @@ type inflater struct {
 	n        int64 // bytes out so far
 	budget   int64 // bytes that may still come out; see allow
 	maxRatio int64
+	ours     bool   // Write wrote it
+	tail     uint32 // if so, the CRC-32 of what follows the header
 }
 
-// gzipName is the flag of the only optional part of a gzip header that is accepted; tools that compress files set it.
-const gzipName = 0x08
+// The flags of the optional parts of a gzip header that are accepted: the extra field that Write writes, and a name,
+// which tools that compress files set.
+const (
+	gzipExtra = 0x04
+	gzipName  = 0x08
+)
 
 func newInflater(src *source, maxRatio int64) (*inflater, error) {
 	f := &inflater{src: src, buf: bufio.NewReaderSize(src, 64<<10), maxRatio: maxRatio}
@@ -67,8 +78,16 @@ func newInflater(src *source, maxRatio int64) (*inflater, error) {
 		return f, because(ErrDamaged, "the file ends in its gzip header")
 	case start[2] != 8:
 		return f, because(ErrDamaged, "the gzip header names compression method %d", start[2])
-	case start[3]&^gzipName != 0:
+	case start[3] != 0 && start[3] != gzipExtra && start[3] != gzipName:
 		return f, because(ErrDamaged, "the gzip header has the flags 0x%02x", start[3])
+	}
+	if start[3] == gzipExtra {
+		h, _ := f.buf.Peek(gzipHeaderBytes)
+		crc, ok := bytes.CutPrefix(h, []byte(gzipHeader))
+		if !ok || len(crc) != crc32.Size {
+			return f, because(ErrDamaged, "the gzip header has other extra fields than a server writes")
+		}
+		f.ours, f.tail = true, binary.LittleEndian.Uint32(crc)
 	}
 	f.gz, err = gzip.NewReader(f.buf)
 	if err != nil {
@@ -114,7 +133,7 @@ func (f *inflater) end(err error) error {
 	}
 }
 
-// trailing reports whether anything follows the gzip member.
+// trailing reports whether anything follows the gzip member, or is not as it was written although the content is.
 func (f *inflater) trailing() error {
 	switch next, err := f.buf.Peek(1); {
 	case len(next) > 0 && next[0] == 0x1f:
@@ -123,6 +142,8 @@ func (f *inflater) trailing() error {
 		return because(ErrRefused, "data follows the end of the archive")
 	case !errors.Is(err, io.EOF):
 		return err
+	case f.ours && f.src.tail != f.tail:
+		return because(ErrDamaged, "the CRC-32 of the compressed data is %08x, the gzip header says %08x", f.src.tail, f.tail)
 	}
 	return nil
 }

@@ -67,22 +67,21 @@ func VerifyFile(ctx context.Context, path string, opts VerifyOptions) (v *Verifi
 // file. It never holds the state in memory. The members may come in any order. An *ArchiveError says what is wrong
 // and where.
 //
-// Of the gzip header it does not check the modification time, the compression level and the system, nor a file
-// name if there is one: they say nothing about the content.
+// Every flipped bit of an archive that Write wrote is noticed. Of others the modification time, the level, the system
+// and the name in the gzip header are free, and a few bits of the compressed data stand for the same content either
+// way: the content that comes out is what was written.
 func Verify(ctx context.Context, r io.Reader, opts VerifyOptions) (*Verified, error) {
 	opts = opts.withDefaults()
-	state, err := tempFile(opts.TempDir)
-	if err != nil {
-		return nil, err
-	}
-	v := &verifier{ctx: ctx, opts: opts, state: state, sums: map[string]sum{}}
+	v := &verifier{ctx: ctx, opts: opts, sums: map[string]sum{}}
 	if err := v.run(r); err != nil {
-		_ = state.Close() // it has no name and holds nothing of use
+		if v.state != nil {
+			_ = v.state.Close() // it has no name and holds nothing of use
+		}
 		return nil, &ArchiveError{File: opts.Name, Member: v.member, Offset: v.in.used(), Err: err}
 	}
 	return &Verified{
 		Name: opts.Name, Meta: v.meta, Counts: v.counts.List(), Size: v.in.src.n, Digest: sum(v.in.src.sum.Sum(nil)),
-		StateSum: v.sums[memberState], state: state,
+		StateSum: v.sums[memberState], state: v.state,
 	}, nil
 }
 
@@ -90,8 +89,8 @@ type verifier struct {
 	ctx    context.Context
 	opts   VerifyOptions
 	in     *inflater
-	state  *os.File
-	member string // the one being read
+	state  *os.File // nil before state.bin
+	member string   // the one being read
 
 	seen      []string
 	meta      Meta
@@ -215,15 +214,19 @@ func (v *verifier) readState(tr io.Reader, size int64) error {
 	if v.has(memberMeta) && v.meta.Size != size {
 		return v.sizeError()
 	}
+	var err error
+	if v.state, err = tempFile(v.opts.TempDir); err != nil {
+		return err
+	}
 	h := sha256.New()
-	q := newQueue()
+	q := newQueue(size)
 	result := make(chan error, 1)
 	go func() {
 		err := eachRecord(q, &v.counts, v.opts.Record)
 		q.abandon()
 		result <- err
 	}()
-	err := copyState(q, v.state, h, tr)
+	err = copyState(q, v.state, h, tr)
 	if err == nil {
 		q.end(io.EOF)
 	} else {

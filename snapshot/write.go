@@ -16,8 +16,13 @@ import (
 	"io"
 )
 
-// gzipHeader says deflate, and neither time nor name nor system.
-const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+// gzipHeader says deflate, neither time nor system, and an extra field "RC" of four bytes: the CRC-32 of everything
+// that follows. Deflate can say the same in many ways, so gzip's own CRC, which is that of the content, does not
+// notice every flipped bit; this one does. Readers that don't know the field skip it.
+const gzipHeader = "\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff\x08\x00RC\x04\x00"
+
+// gzipHeaderBytes is the length of the header with its CRC.
+const gzipHeaderBytes = len(gzipHeader) + crc32.Size
 
 // copyBuffer is the size of the buffers through which bytes are copied.
 const copyBuffer = 256 << 10
@@ -146,7 +151,10 @@ func frame(meta Meta, state sum) (head, tail []byte, err error) {
 	if err := addMember(tw, memberSums, encodeSums(sha256.Sum256(text), state)); err != nil {
 		return nil, nil, err
 	}
-	return before.Bytes(), after.Bytes(), tw.Close()
+	if err := tw.Close(); err != nil { // writes the end
+		return nil, nil, err
+	}
+	return before.Bytes(), after.Bytes(), nil
 }
 
 func addMember(tw *tar.Writer, name string, content []byte) error {
@@ -166,38 +174,47 @@ func padding(n int64) int64 { return -n & (tarBlock - 1) }
 
 // assemble writes the gzip file: head, the deflated state in spool, and tail.
 func assemble(ctx context.Context, w io.Writer, out *Written, head []byte, state *deflater, spool io.Reader, tail []byte) error {
-	dst := &digester{w: w, sum: sha256.New()}
-	if _, err := io.WriteString(dst, gzipHeader); err != nil {
-		return err
-	}
-	deflate, err := flate.NewWriter(dst, deflateLevel)
+	before, err := deflated(head, (*flate.Writer).Flush)
 	if err != nil {
 		return err
 	}
-	if _, err := deflate.Write(head); err != nil {
+	after, err := deflated(tail, (*flate.Writer).Close)
+	if err != nil {
 		return err
 	}
-	if err := deflate.Flush(); err != nil {
+	content := crc32.Update(crcCombine(crc32.ChecksumIEEE(head), state.crc, state.size), crc32.IEEETable, tail)
+	after = binary.LittleEndian.AppendUint32(after, content)
+	after = binary.LittleEndian.AppendUint32(after, uint32(int64(len(head))+state.size+int64(len(tail))))
+	follows := crc32.Update(crcCombine(crc32.ChecksumIEEE(before), state.outCRC, state.outSize), crc32.IEEETable, after)
+
+	dst := &digester{w: w, sum: sha256.New()}
+	if _, err := dst.Write(append(binary.LittleEndian.AppendUint32([]byte(gzipHeader), follows), before...)); err != nil {
 		return err
 	}
 	if err := From(spool)(&meter{ctx: ctx, w: dst}); err != nil {
 		return err
 	}
-	deflate.Reset(dst)
-	if _, err := deflate.Write(tail); err != nil {
-		return err
-	}
-	if err := deflate.Close(); err != nil {
-		return err
-	}
-	crc := crcCombine(crc32.ChecksumIEEE(head), state.crc, state.size)
-	trailer := binary.LittleEndian.AppendUint32(nil, crc32.Update(crc, crc32.IEEETable, tail))
-	trailer = binary.LittleEndian.AppendUint32(trailer, uint32(int64(len(head))+state.size+int64(len(tail))))
-	if _, err := dst.Write(trailer); err != nil {
+	if _, err := dst.Write(after); err != nil {
 		return err
 	}
 	out.Size, out.Digest = dst.size, sum(dst.sum.Sum(nil))
 	return nil
+}
+
+// deflated returns b compressed and ended in the given way.
+func deflated(b []byte, end func(*flate.Writer) error) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, deflateLevel)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(b); err != nil {
+		return nil, err
+	}
+	if err := end(w); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // digester counts and hashes what goes through it.
