@@ -132,3 +132,11 @@ func setSchedulerConfiguration(c *call) (any, error) {
 
 // getLicense answers what a product without licences does.
 func getLicense(*call) (any, error) { return &reply{code: http.StatusNoContent}, nil }
+
+func getStateDigest(c *call) (any, error) {
+	var out structs.StateDigest
+	if err := c.read("Operator.StateDigest", &structs.GenericRequest{}, &out); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}

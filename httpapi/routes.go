@@ -33,6 +33,7 @@ var routeTable = []route{
 	{get, "/v1/operator/autopilot/health", getServerHealth},
 	{get, "/v1/operator/scheduler/configuration", getSchedulerConfiguration},
 	{put, "/v1/operator/scheduler/configuration", setSchedulerConfiguration},
+	{get, "/v1/operator/digest", getStateDigest},
 	{get, "/v1/operator/license", getLicense},
 	{get, "/v1/operator/snapshot", saveSnapshot},
 	{put, "/v1/operator/snapshot", restoreSnapshot},

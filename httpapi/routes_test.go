@@ -16,6 +16,7 @@ import (
 // The options that a request without parameters turns into.
 var (
 	plainQuery = structs.QueryOptions{Region: "global", Namespace: "default"}
+	staleQuery = structs.QueryOptions{Region: "global", Namespace: "default", AllowStale: true}
 	plainWrite = structs.WriteRequest{Region: "global", Namespace: "default"}
 )
 
@@ -210,6 +211,12 @@ var routeCases = []routeCase{
 			return c
 		}()},
 		reply: true, want: `true`,
+	},
+	{
+		name: "the digest of a server's state", method: "GET", path: "/v1/operator/digest?stale", rpc: "Operator.StateDigest",
+		args:  &structs.GenericRequest{QueryOptions: staleQuery},
+		reply: structs.StateDigest{Index: 512, Digest: "ab", Version: 1, Checks: 2, LastCheckIndex: 512},
+		want:  `{"Index":512,"Digest":"ab","Version":1,"Base":"","Checks":2,"Skipped":0,"LastCheckIndex":512}`,
 	},
 	{
 		name: "an unhealthy cluster", method: "GET", path: "/v1/operator/autopilot/health", rpc: "Operator.ServerHealth",

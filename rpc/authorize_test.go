@@ -104,6 +104,7 @@ var requests = map[string]func(token string) any{
 	"Operator.SchedulerGetConfiguration": generic,
 	"Operator.SchedulerSetConfiguration": func(t string) any { return &structs.SchedulerSetConfigRequest{WriteRequest: write(t)} },
 	"Operator.ServerHealth":              generic,
+	"Operator.StateDigest":               generic,
 	"Operator.TransferLeadershipToPeer":  func(t string) any { return &structs.RaftPeerRequest{ID: "s2", WriteRequest: write(t)} },
 	"Region.List":                        generic,
 	"Status.HasNodeConn":                 specific,

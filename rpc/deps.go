@@ -100,6 +100,8 @@ type Operator interface {
 	RemovePeer(id string) error
 	TransferLeadership(id, address string) (*structs.LeadershipTransferResponse, error)
 	AutopilotHealth() (*structs.OperatorHealthReply, error)
+	// StateDigest is the digest of this server's state.
+	StateDigest() (structs.StateDigest, error)
 	// CollectGarbage removes nodes that are down for threshold or longer and keys that may go.
 	CollectGarbage(ctx context.Context, nodeThreshold time.Duration) error
 }

@@ -497,6 +497,10 @@ func (o *fakeOperator) TransferLeadership(id, addr string) (*structs.LeadershipT
 	o.transfer = append(o.transfer, id+"|"+addr)
 	return &structs.LeadershipTransferResponse{To: structs.RaftIDAddress{ID: id, Address: addr}}, nil
 }
+func (o *fakeOperator) StateDigest() (structs.StateDigest, error) {
+	return structs.StateDigest{Index: 7, Digest: "d1"}, nil
+}
+
 func (o *fakeOperator) AutopilotHealth() (*structs.OperatorHealthReply, error) {
 	return &structs.OperatorHealthReply{Healthy: true, FailureTolerance: 1}, nil
 }

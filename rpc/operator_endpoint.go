@@ -16,6 +16,7 @@ func (s *Server) registerOperatorMethods() {
 	handle(s, Spec{Name: "Operator.AutopilotGetConfiguration"}, allowRead[structs.GenericRequest], s.autopilotGet)
 	handle(s, Spec{Name: "Operator.AutopilotSetConfiguration"}, allowOperator[structs.AutopilotSetConfigRequest], s.autopilotSet)
 	handle(s, Spec{Name: "Operator.ServerHealth"}, allowRead[structs.GenericRequest], s.serverHealth)
+	handle(s, Spec{Name: "Operator.StateDigest"}, allowRead[structs.GenericRequest], s.stateDigest)
 	handle(s, Spec{Name: "Operator.SchedulerGetConfiguration", Blocking: true}, allowRead[structs.GenericRequest], s.schedulerGet)
 	handle(s, Spec{Name: "Operator.SchedulerSetConfiguration"}, allowOperator[structs.SchedulerSetConfigRequest], s.schedulerSet)
 }
@@ -92,6 +93,13 @@ func (s *Server) serverHealth(_ *Call, _ *structs.GenericRequest, reply *structs
 	}
 	*reply = *health
 	return nil
+}
+
+// stateDigest answers with the digest of the leader's state, or with stale of this server's.
+func (s *Server) stateDigest(_ *Call, _ *structs.GenericRequest, reply *structs.StateDigest) error {
+	digest, err := s.deps.Operator.StateDigest()
+	*reply = digest
+	return err
 }
 
 func (s *Server) schedulerGet(c *Call, req *structs.GenericRequest, reply *structs.SchedulerConfigResponse) error {
