@@ -37,7 +37,7 @@ type Difference struct {
 	NodePools  Changes
 	RootKeys   Changes
 	Namespaces Changes
-	Settings   Changes // autopilot, scheduler, cluster metadata
+	Settings   Changes // autopilot, scheduler, cluster metadata, feature gates, what the state grew from
 	Indexes    Changes // of tables
 	Others     []OtherChange
 }
@@ -109,6 +109,7 @@ var identities = map[structs.RecordType]identity{
 	structs.AutopilotConfigRecord: {kind: settingChanges, name: "autopilot"},
 	structs.SchedulerConfigRecord: {kind: settingChanges, name: "scheduler"},
 	structs.ClusterMetadataRecord: {kind: settingChanges, name: "cluster"},
+	structs.StateBaseRecord:       {kind: settingChanges, name: "state base"},
 	structs.FeatureGateRecord:     {kind: settingChanges, field: "Name"},
 }
 

@@ -79,6 +79,7 @@ var newRecord = map[structs.RecordType]func() any{
 	structs.RootKeyRecord:         func() any { return new(structs.RootKey) },
 	structs.AutopilotConfigRecord: func() any { return new(structs.AutopilotConfig) },
 	structs.KeyUseRecord:          func() any { return new(structs.KeyUse) },
+	structs.StateBaseRecord:       func() any { return new(structs.StateBase) },
 	structs.FeatureGateRecord:     func() any { return new(structs.FeatureGate) },
 }
 
