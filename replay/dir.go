@@ -31,7 +31,8 @@ type Dir struct {
 	path string // of raft.db
 	raft string // folder of raft.db and snapshots
 	file *boltread.File
-	logs *boltread.Bucket
+	logs *boltread.Bucket // nil if it can't be found
+	lost error            // why it can't
 	conf *boltread.Bucket // nil if it can't be read
 }
 
@@ -45,7 +46,9 @@ func Open(path string) (*Dir, error) {
 	if d.file, err = boltread.Open(file, lockTimeout); err != nil {
 		return nil, openError(file, err)
 	}
-	if d.logs, err = d.file.Bucket("logs"); err != nil {
+	var page *boltread.PageError
+	if d.logs, d.lost = d.file.Bucket("logs"); d.lost != nil && !errors.As(d.lost, &page) {
+		err := d.lost
 		return nil, errors.Join(fmt.Errorf("open Raft log %s: %w: %w%s", file, ErrDamaged, err, d.tornNote()), d.file.Close())
 	}
 	if d.conf, err = d.file.Bucket("conf"); err != nil {

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -215,8 +214,6 @@ func rewrite(tb testing.TB, dir string, change func(b *bbolt.Bucket) error) {
 		tb.Fatal(err)
 	}
 }
-
-func rowKey(i uint64) []byte { return binary.BigEndian.AppendUint64(nil, i) }
 
 // contents returns every file below dir.
 func contents(tb testing.TB, dir string) map[string]string {

@@ -1,10 +1,13 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/raft"
@@ -43,20 +46,11 @@ func (d *Dir) scan(ctx context.Context, from, to uint64, strict bool, visit func
 	if strict {
 		s.next, s.last = from, from-1
 	}
-	err := d.logs.Walk(binary.BigEndian.AppendUint64(nil, from), func(key, value []byte) error {
-		if len(key) == 8 && to > 0 && binary.BigEndian.Uint64(key) > to {
-			return errPastEnd
-		}
-		if s.rows%256 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		s.rows++
-		return s.row(key, value)
-	}, s.page)
-	if errors.Is(err, errPastEnd) {
-		return nil
+	err := s.walk(ctx, from, to)
+	if err == nil && s.lost && s.rows == 0 {
+		err = s.salvage(ctx, from, to)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errPastEnd) {
 		return err
 	}
 	if d.torn() && !s.lost {
@@ -66,10 +60,75 @@ func (d *Dir) scan(ctx context.Context, from, to uint64, strict bool, visit func
 	return nil
 }
 
+// walk takes the entries as the file's tree has them.
+func (s *scanner) walk(ctx context.Context, from, to uint64) error {
+	if s.dir.logs == nil {
+		return s.page(s.dir.lost)
+	}
+	return s.dir.logs.Walk(rowKey(from), func(key, value []byte) error {
+		if s.rows%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if len(key) == 8 && to > 0 && binary.BigEndian.Uint64(key) > to {
+			return errPastEnd
+		}
+		s.rows++
+		return s.row(key, value)
+	}, s.page)
+}
+
+// salvage takes the entries that stand on any page that is left, for a file that has lost the root of its tree. Pages
+// may be there that the tree no longer had: of entries with the same index it takes the one of the latest term.
+func (s *scanner) salvage(ctx context.Context, from, to uint64) error {
+	type place struct{ page, term uint64 }
+	places := map[uint64]place{}
+	err := s.dir.file.Leaves(func(page uint64, key, value []byte) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var log raft.Log
+		if len(key) != 8 || s.decode(value, &log) != nil {
+			return nil // of another bucket, or damaged
+		}
+		index := binary.BigEndian.Uint64(key)
+		if old, twice := places[index]; index == log.Index && index >= from && (to == 0 || index <= to) && (!twice || log.Term >= old.term) {
+			places[index] = place{page, log.Term}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, index := range slices.Sorted(maps.Keys(places)) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		rows, err := s.dir.file.Leaf(places[index].page)
+		if err != nil {
+			return err
+		}
+		for key, value := range rows {
+			if !bytes.Equal(key, rowKey(index)) {
+				continue
+			}
+			if err := s.row(key, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func rowKey(index uint64) []byte { return binary.BigEndian.AppendUint64(nil, index) }
+
 // page tells of a part of the file that can't be read.
 func (s *scanner) page(err error) error {
 	s.hidden, s.lost = true, true
-	p := &Problem{Kind: KindDamaged, Index: s.last, What: fmt.Sprintf("the entries after it in %s can't be read: %v", s.dir.path, err)}
+	which := "entries after it"
+	if s.last == 0 {
+		which = "entries"
+	}
+	p := &Problem{Kind: KindDamaged, Index: s.last, What: fmt.Sprintf("%s in %s can't be read: %v", which, s.dir.path, err)}
 	if s.dir.torn() {
 		p.Kind = KindTorn
 		p.What += s.dir.tornNote()

@@ -35,6 +35,10 @@ func (e *PageError) Error() string {
 	return fmt.Sprintf("page %d at byte %d: %s", e.Page, e.Offset, e.What)
 }
 
+func (f *File) pageError(id uint64, format string, args ...any) *PageError {
+	return &PageError{Page: id, Offset: int64(id) * f.meta.pageSize, What: fmt.Sprintf(format, args...)}
+}
+
 // File is an open file. It is for one goroutine.
 type File struct {
 	lock *bbolt.DB
@@ -156,14 +160,11 @@ func (f *File) Close() error {
 
 // page reads a page with the pages that it runs over into.
 func (f *File) page(id uint64) ([]byte, error) {
-	offset := int64(id) * f.meta.pageSize
-	fail := func(format string, args ...any) ([]byte, error) {
-		return nil, &PageError{Page: id, Offset: offset, What: fmt.Sprintf(format, args...)}
-	}
 	if id < 2 || id >= f.meta.pages {
-		offset = 0
-		return fail("no such page among %d", f.meta.pages)
+		return nil, &PageError{Page: id, What: fmt.Sprintf("no such page among %d", f.meta.pages)}
 	}
+	offset := int64(id) * f.meta.pageSize
+	fail := func(format string, args ...any) ([]byte, error) { return nil, f.pageError(id, format, args...) }
 	if offset+f.meta.pageSize > f.size {
 		return fail("the file ends at byte %d", f.size)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 )
 
 const (
@@ -111,31 +112,15 @@ type element struct {
 
 // elements visits what is on a page.
 func (w *walker) elements(b []byte, id uint64, depth int) error {
-	fail := func(format string, args ...any) error {
-		return &PageError{Page: id, Offset: int64(id) * w.file.meta.pageSize, What: fmt.Sprintf(format, args...)}
-	}
-	if len(b) < pageHeader {
-		return fail("it is too short")
-	}
-	kind, count := binary.NativeEndian.Uint16(b[8:]), int(binary.NativeEndian.Uint16(b[10:]))
-	if kind != branchPage && kind != leafPage {
-		return fail("it is neither branch nor leaf (0x%02x)", kind)
-	}
-	rows := make([]element, count)
-	for i := range rows {
-		var ok bool
-		if rows[i], ok = parseElement(b, pageHeader+i*elementSize, kind); !ok {
-			return fail("element %d of %d does not fit in it", i, count)
-		}
-		if i > 0 && bytes.Compare(rows[i-1].key, rows[i].key) >= 0 {
-			return fail("keys are out of order at element %d", i)
-		}
+	kind, rows, err := w.file.rows(b, id)
+	if err != nil {
+		return err
 	}
 	if kind == leafPage {
-		return w.leaf(rows, fail)
+		return w.leaf(rows, id)
 	}
 	for i, row := range rows {
-		if i+1 < count && bytes.Compare(rows[i+1].key, w.from) <= 0 {
+		if i+1 < len(rows) && bytes.Compare(rows[i+1].key, w.from) <= 0 {
 			continue // all of its keys are less than from
 		}
 		if err := w.page(row.child, depth+1); err != nil {
@@ -145,9 +130,34 @@ func (w *walker) elements(b []byte, id uint64, depth int) error {
 	return nil
 }
 
-func (w *walker) leaf(rows []element, fail func(string, ...any) error) error {
+// rows reads what is on a page, keys in order.
+func (f *File) rows(b []byte, id uint64) (kind uint16, rows []element, err error) {
+	fail := func(format string, args ...any) (uint16, []element, error) {
+		return 0, nil, f.pageError(id, format, args...)
+	}
+	if len(b) < pageHeader {
+		return fail("it is too short")
+	}
+	kind, count := binary.NativeEndian.Uint16(b[8:]), int(binary.NativeEndian.Uint16(b[10:]))
+	if kind != branchPage && kind != leafPage {
+		return fail("it is neither branch nor leaf (0x%02x)", kind)
+	}
+	rows = make([]element, count)
+	for i := range rows {
+		var ok bool
+		if rows[i], ok = parseElement(b, pageHeader+i*elementSize, kind); !ok {
+			return fail("element %d of %d does not fit in it", i, count)
+		}
+		if i > 0 && bytes.Compare(rows[i-1].key, rows[i].key) >= 0 {
+			return fail("keys are out of order at element %d", i)
+		}
+	}
+	return kind, rows, nil
+}
+
+func (w *walker) leaf(rows []element, id uint64) error {
 	if len(rows) > 0 && w.last != nil && bytes.Compare(w.last, rows[0].key) >= 0 {
-		return fail("its keys come before those of the page before it")
+		return w.file.pageError(id, "its keys come before those of the page before it")
 	}
 	for _, row := range rows {
 		if bytes.Compare(row.key, w.from) < 0 {
@@ -194,7 +204,7 @@ func (b *Bucket) Last() ([]byte, error) {
 				return nil, err
 			}
 		}
-		damaged := &PageError{Page: id, Offset: int64(id) * b.file.meta.pageSize, What: "its last element can't be read"}
+		damaged := b.file.pageError(id, "its last element can't be read")
 		if len(page) < pageHeader {
 			return nil, damaged
 		}
@@ -215,4 +225,44 @@ func (b *Bucket) Last() ([]byte, error) {
 		id = row.child
 	}
 	return nil, errCircle
+}
+
+// Leaves calls visit for everything on all pages that look like leaves, by page number. It needs no tree, for files
+// that have lost theirs: keys come in no order, from all buckets, and may be of an earlier state of the file, more than
+// once and with other values.
+func (f *File) Leaves(visit func(page uint64, key, value []byte) error) error {
+	for id := uint64(2); id < f.meta.pages && int64(id) < f.size/f.meta.pageSize; id++ {
+		rows, err := f.Leaf(id)
+		if err != nil {
+			continue // it is something else, or damaged
+		}
+		for key, value := range rows {
+			if err := visit(id, key, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Leaf returns the keys of a leaf page and their values, in order.
+func (f *File) Leaf(id uint64) (iter.Seq2[[]byte, []byte], error) {
+	b, err := f.page(id)
+	if err != nil {
+		return nil, err
+	}
+	kind, rows, err := f.rows(b, id)
+	if err != nil {
+		return nil, err
+	}
+	if kind != leafPage {
+		return nil, f.pageError(id, "it is no leaf")
+	}
+	return func(yield func(key, value []byte) bool) {
+		for _, row := range rows {
+			if row.flags&bucketFlag == 0 && !yield(row.key, row.value) {
+				return
+			}
+		}
+	}, nil
 }
