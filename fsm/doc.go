@@ -15,6 +15,8 @@
 //   - an entry that can't be understood stops it for good: Config.OnFatal is called once, that entry and all
 //     after it get the same error, nothing more is applied, and no snapshot claims that it was. Raft counts such
 //     an entry as applied, so going on would be losing it;
+//   - a server whose state is not the leader's stops, too, at the leader's next digest check. Every server remembers
+//     the digests of its state at the same log indexes, and a check changes nothing (digest.go);
 //   - a restore verifies everything before anything of it shows; one that fails leaves the old state in place.
 //
 // It refuses clocks, randomness, and files other than the streams it is given: times, identifiers and signatures are

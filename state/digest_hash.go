@@ -91,13 +91,11 @@ func (h *hasher) raws(list ...structs.Raw) {
 	}
 }
 
-// time takes the instant and the offset from UTC, just as both are encoded.
+// time takes the instant alone: an offset from UTC that is not a whole number of minutes does not survive its
+// encoding.
 func (h *hasher) time(t time.Time) {
 	h.int(t.Unix())
-	h.uint(uint64(t.Nanosecond()))
-	_, offset := t.Zone()
-	h.int(int64(offset))
-	h.bool(t.Location() == time.UTC)
+	h.int(int64(t.Nanosecond()))
 }
 
 // stringMap adds up the hashes of the entries.
@@ -233,9 +231,12 @@ func (h *hasher) indexEntry(key string, value uint64) digestSum {
 	return h.end()
 }
 
+// opaqueMark, which no record type has, tells records that are not read from those that are.
+const opaqueMark structs.RecordType = 128
+
 // opaque takes a record's position within its type, too: two may be alike, and their order is kept.
 func (h *hasher) opaque(r structs.OpaqueRecord, position uint64) digestSum {
-	h.begin(r.Type)
+	h.begin(r.Type | opaqueMark)
 	h.uint(position)
 	h.bytes(r.Data)
 	return h.end()

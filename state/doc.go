@@ -9,6 +9,9 @@
 //   - the same commands in the same order give the same data and the same Digest on every server;
 //   - each command is checked before it writes: one that returns an error has changed nothing, also within a
 //     transaction that it shares with others;
+//   - the digest follows every commit at next to no cost to it: a transaction adds up hashes of what it changes,
+//     and nodes, the big records, are hashed by a goroutine of the store that ends by itself (digest.go has the
+//     sum, digest_node.go and digest_hash.go what goes into it);
 //   - reads see one committed state, never wait for the writer, and add to their watch set what has to change
 //     before their result can;
 //   - a command that leaves an index entry as it was does not pay for it: a node's secret, signing key and pool

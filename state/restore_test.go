@@ -154,8 +154,8 @@ func TestOpaqueRecords(t *testing.T) {
 			}
 		}
 		if err := r.Commit(); err != nil {
-		t.Fatal(err)
-	}
+			t.Fatal(err)
+		}
 		return s
 	}
 	s := load(0, 1, 2, 3, 4, 5, 6, 7)
