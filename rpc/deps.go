@@ -88,7 +88,8 @@ type Cluster interface {
 	RegionServers(region string) []string
 	Regions() []string
 	Members() []*structs.ServerMember
-	// CanMint reports whether every known server of this region, alive or failed, knows node identities.
+	// CanMint reports whether nodes get identities: all servers of this region knew of them at one time. Once it is
+	// true it stays so.
 	CanMint() bool
 }
 

@@ -159,6 +159,9 @@ func (s *Server) reconcileLoop(ctx context.Context) {
 		if err := s.reconcileMembers(); err != nil {
 			s.log.Error("Raft's configuration not brought in step with the members", "error", err)
 		}
+		if err := s.reconcileFeatures(); err != nil {
+			s.log.Error("features not brought in step with the members", "error", err)
+		}
 		t := time.NewTimer(reconcileInterval)
 		select {
 		case <-ctx.Done():
@@ -200,6 +203,11 @@ func (s *Server) reconcileMember(p *peer, known map[string]raft.Server) error {
 	case serf.StatusAlive:
 		if isKnown && have.Address == p.raftAddr() {
 			return nil
+		}
+		if !isKnown {
+			if err := s.admit(p); err != nil {
+				return fmt.Errorf("not added to Raft: %w", err)
+			}
 		}
 		for id, other := range known {
 			// A server that lost its data comes back at the same address under a new ID.

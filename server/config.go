@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/rollcall-id/rollcall/internal/version"
 	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/rpc"
 	"github.com/rollcall-id/rollcall/structs"
@@ -24,6 +25,7 @@ type Config struct {
 	DataDir string
 	// Build is the version that gossip advertises, by which compatible peers judge what this server can do.
 	Build    string
+	Version  string // of this project, a semantic version, by which its servers judge each other
 	Revision string
 
 	RPCListener  net.Listener // the RPC port, open
@@ -112,7 +114,7 @@ const noDeadline = 100 * 365 * 24 * time.Hour
 // are the caller's to fill in.
 func DefaultConfig() Config {
 	return Config{
-		Region: "global", Datacenter: "dc1", BootstrapExpect: 1,
+		Region: "global", Datacenter: "dc1", BootstrapExpect: 1, Version: version.Version,
 		RetryJoin: RetryJoin{Interval: 30 * time.Second},
 		Raft: RaftConfig{
 			Multiplier: 1, TrailingLogs: 10240, SnapshotThreshold: 8192, SnapshotInterval: 2 * time.Minute,

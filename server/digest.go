@@ -22,7 +22,7 @@ func (s *Server) checkDigests(ctx context.Context) {
 		case <-s.fsm.DigestReady():
 		}
 		p, ok := s.fsm.LatestDigest()
-		if !ok || p.Index == checked {
+		if !ok || p.Index == checked || !s.fsm.State().FeatureOpen(structs.FeatureStateDigest) {
 			continue
 		}
 		checked = p.Index

@@ -23,7 +23,8 @@ import (
 )
 
 const (
-	gossipRole         = "nomad" // what compatible servers call themselves
+	gossipRole         = "nomad"    // what compatible servers call themselves
+	versionTag         = "rollcall" // the tag by which servers of this project know each other, and their releases
 	gossipEvents       = 512
 	reconnectTimeout   = 72 * time.Hour
 	leavePropagate     = time.Second
@@ -34,9 +35,6 @@ const (
 	localGossipTimeout = 500 * time.Millisecond
 )
 
-// minMintBuild is the first build that knows node identities; below it, older servers would drop them.
-var minMintBuild = version.Must(version.NewVersion("1.11.0"))
-
 // peer is a server as its gossip tags describe it (wire.md §9).
 type peer struct {
 	Name     string // "<name>.<region>"
@@ -46,6 +44,7 @@ type peer struct {
 	Addr     string // ip:port for servers
 	RPCAddr  string // ip:port for clients
 	Build    *version.Version
+	Version  *version.Version // of this project; nil for servers that are not ours
 	Expect   int
 	NonVoter bool
 	Status   serf.MemberStatus
@@ -64,8 +63,14 @@ func parsePeer(m serf.Member) (*peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("member %q has build %q: %w", m.Name, m.Tags["build"], err)
 	}
+	var own *version.Version
+	if v := m.Tags[versionTag]; v != "" {
+		if own, err = version.NewVersion(v); err != nil {
+			return nil, fmt.Errorf("member %q has Rollcall version %q: %w", m.Name, v, err)
+		}
+	}
 	p := &peer{
-		Name: m.Name, ID: m.Tags["id"], Region: m.Tags["region"], DC: m.Tags["dc"], Build: build, Status: m.Status,
+		Name: m.Name, ID: m.Tags["id"], Region: m.Tags["region"], DC: m.Tags["dc"], Build: build, Version: own, Status: m.Status,
 		Addr:     net.JoinHostPort(m.Addr.String(), strconv.Itoa(int(port))),
 		NonVoter: m.Tags["nonvoter"] != "",
 	}
@@ -85,18 +90,12 @@ func parsePeer(m serf.Member) (*peer, error) {
 
 func (p *peer) raftAddr() raft.ServerAddress { return raft.ServerAddress(p.Addr) }
 
-// canMint reports whether the server knows node identities; a pre-release of the first that does counts.
-func (p *peer) canMint() bool {
-	return p.Build.GreaterThanOrEqual(minMintBuild) || p.Build.Core().Equal(minMintBuild)
-}
-
 // members is the cluster as gossip knew it at one moment. It is made anew at each change and never modified, so
 // that a heartbeat's reply costs a pointer.
 type members struct {
 	servers []*structs.NodeServerInfo // live, own region
 	peers   []*peer                   // own region, any status but left
 	regions map[string][]string       // live servers' RPC addresses by region
-	canMint bool
 }
 
 // gossip is the pool of servers. It is safe for concurrent use.
@@ -166,6 +165,9 @@ func (s *Server) gossipTags() map[string]string {
 		"role": gossipRole, "region": s.cfg.Region, "dc": s.cfg.Datacenter, "build": s.cfg.Build, "vsn": "1",
 		"raft_vsn": strconv.Itoa(raftProtocol), "id": s.id, "rpc_addr": host, "port": port,
 	}
+	if s.cfg.Version != "" {
+		tags[versionTag] = s.cfg.Version
+	}
 	if s.cfg.Revision != "" {
 		tags["revision"] = s.cfg.Revision
 	}
@@ -185,7 +187,7 @@ func (s *Server) gossipTags() map[string]string {
 func (g *gossip) refresh() { g.current.Store(g.view(g.serf.Members())) }
 
 func (g *gossip) view(pool []serf.Member) *members {
-	next := &members{regions: map[string][]string{}, canMint: true}
+	next := &members{regions: map[string][]string{}}
 	for _, m := range pool {
 		p, err := parsePeer(m)
 		if err != nil {
@@ -203,7 +205,6 @@ func (g *gossip) view(pool []serf.Member) *members {
 			continue
 		}
 		next.peers = append(next.peers, p)
-		next.canMint = next.canMint && p.canMint()
 		if alive {
 			next.servers = append(next.servers, &structs.NodeServerInfo{RPCAdvertiseAddr: p.RPCAddr, Datacenter: p.DC})
 		}
@@ -220,7 +221,7 @@ func (g *gossip) view(pool []serf.Member) *members {
 	return next
 }
 
-// Servers, LocalPeers, RegionServers, Regions, Members and CanMint are what endpoints ask.
+// Servers, LocalPeers, RegionServers, Regions and Members are what endpoints ask, with what membership adds.
 
 func (g *gossip) Servers() []*structs.NodeServerInfo { return g.current.Load().servers }
 
@@ -244,8 +245,6 @@ func (g *gossip) Regions() []string {
 	slices.Sort(out)
 	return out
 }
-
-func (g *gossip) CanMint() bool { return g.current.Load().canMint }
 
 func (g *gossip) Members() []*structs.ServerMember {
 	ms := g.serf.Members()

@@ -46,6 +46,7 @@ func TestGossipTags(t *testing.T) {
 		{"one of three that form a cluster", func(c *Config) { c.BootstrapExpect = 3 }, map[string]string{"expect": "3"}},
 		{"a cluster of its own", func(c *Config) { c.BootstrapExpect = 1 }, map[string]string{"expect": "1", "bootstrap": "1"}},
 		{"a server that never votes", func(c *Config) { c.NonVoter = true }, map[string]string{"nonvoter": "1"}},
+		{"a release of this project", func(c *Config) { c.Version = "1.2.3" }, map[string]string{"rollcall": "1.2.3"}},
 		{"a build of a known commit", func(c *Config) { c.Revision = "abc123" }, map[string]string{"revision": "abc123"}},
 	}
 	for _, tt := range tests {
@@ -112,33 +113,6 @@ func member(name string, status serf.MemberStatus, edit map[string]string) serf.
 
 func testGossip() *gossip {
 	return &gossip{region: testRegion, log: hclog.NewNullLogger(), self: &structs.NodeServerInfo{RPCAdvertiseAddr: "10.0.0.9:4647"}}
-}
-
-func TestMintingWaitsUntilEveryServerKnowsIdentities(t *testing.T) {
-	old := map[string]string{"build": "1.10.5"}
-	tests := []struct {
-		name string
-		pool []serf.Member
-		want bool
-	}{
-		{"all are new", []serf.Member{member("s1", serf.StatusAlive, nil), member("s2", serf.StatusAlive, nil)}, true},
-		{"the first release that knows them", []serf.Member{member("s1", serf.StatusAlive, map[string]string{"build": "1.11.0"})}, true},
-		{"a pre-release of it", []serf.Member{member("s1", serf.StatusAlive, map[string]string{"build": "1.11.0-beta.1"})}, true},
-		{"the last that does not", []serf.Member{member("s1", serf.StatusAlive, map[string]string{"build": "1.10.99"})}, false},
-		{"an old one is alive", []serf.Member{member("s1", serf.StatusAlive, nil), member("s2", serf.StatusAlive, old)}, false},
-		{"an old one has failed and may come back", []serf.Member{member("s1", serf.StatusAlive, nil), member("s2", serf.StatusFailed, old)}, false},
-		{"an old one is leaving", []serf.Member{member("s1", serf.StatusAlive, nil), member("s2", serf.StatusLeaving, old)}, false},
-		{"an old one has left", []serf.Member{member("s1", serf.StatusAlive, nil), member("s2", serf.StatusLeft, old)}, true},
-		{"an old one is in another region", []serf.Member{member("s1", serf.StatusAlive, nil),
-			member("s2", serf.StatusAlive, map[string]string{"build": "1.10.5", "region": "eu"})}, true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := testGossip().view(tt.pool).canMint; got != tt.want {
-				t.Errorf("can mint: %v, want %v", got, tt.want)
-			}
-		})
-	}
 }
 
 func TestTheViewOfThePool(t *testing.T) {

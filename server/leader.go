@@ -111,6 +111,9 @@ func (s *Server) establish(ctx context.Context) (*state.Store, error) {
 	if err := s.ensureRootKey(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.openFeatures(); err != nil {
+		return nil, err
+	}
 	return s.startHeartbeats()
 }
 

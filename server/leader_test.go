@@ -41,7 +41,8 @@ func loggedTypes(t *testing.T, s *Server) []structs.MessageType {
 }
 
 func TestTheFirstLeaderWritesTheClustersRecordsInOrderAndOnce(t *testing.T) {
-	want := []structs.MessageType{structs.AutopilotMsg, structs.SchedulerConfigMsg, structs.ClusterMetadataMsg, structs.RootKeyUpsertMsg}
+	want := []structs.MessageType{structs.AutopilotMsg, structs.SchedulerConfigMsg, structs.ClusterMetadataMsg, structs.RootKeyUpsertMsg,
+		structs.FeatureGateMsg | structs.IgnoreUnknownFlag}
 	dir := t.TempDir()
 	for run := range 4 {
 		conf := testConfig(t, "s1", 1)

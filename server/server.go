@@ -148,7 +148,7 @@ func (s *Server) prepare() error {
 		region: s.cfg.Region, log: s.log.Named("gossip"),
 		self: &structs.NodeServerInfo{RPCAdvertiseAddr: s.cfg.RPCAdvertise, Datacenter: s.cfg.Datacenter},
 	}
-	s.gossip.current.Store(&members{servers: []*structs.NodeServerInfo{s.gossip.self}, canMint: true})
+	s.gossip.current.Store(&members{servers: []*structs.NodeServerInfo{s.gossip.self}})
 	s.pool = transport.NewPool(transport.PoolConfig{Logger: s.log.Named("pool")})
 	limits := s.cfg.ConnLimits
 	if limits.MaxPerIP == 0 {
@@ -189,7 +189,7 @@ func (s *Server) wire() {
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
 	s.endpoints = rpc.New(conf, rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
-		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: s.gossip, Operator: s, Snapshots: snapshots{s}, Pool: s.pool,
+		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Pool: s.pool,
 		Sessions: s.sessions, Clock: s.cfg.Clock, NewUUID: newUUID, Metrics: globalMetrics{},
 	})
 }
@@ -278,7 +278,7 @@ func (s *Server) Stats() map[string]map[string]string {
 		},
 		"raft":     s.raft.Stats(),
 		"serf":     s.gossip.serf.Stats(),
-		"rollcall": {"nodes": strconv.Itoa(s.fsm.State().NodeCount()), "sessions": strconv.Itoa(s.sessions.Count())},
+		"rollcall": {"nodes": strconv.Itoa(s.fsm.State().NodeCount()), "sessions": strconv.Itoa(s.sessions.Count()), "features": s.openFeatureNames()},
 	}
 }
 

@@ -116,6 +116,9 @@ func (p snapshots) Restore(ctx context.Context, archive io.Reader) error {
 	if err := s.ensureRootKey(ctx); err != nil {
 		return err
 	}
+	if err := s.openFeatures(); err != nil {
+		return err
+	}
 	s.log.Info("restored the state of the cluster")
 	return nil
 }
