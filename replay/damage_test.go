@@ -229,10 +229,10 @@ func TestABadLogIsToldAboutAndStopsTheReplay(t *testing.T) {
 	}
 }
 
-// TestALogThatWasCutOffIsToldAbout cuts the file at every page. Entries on pages that are left are still there.
+// TestALogThatWasCutOffIsToldAbout cuts the file in the middle of every second page. Entries on pages that are left are still there.
 func TestALogThatWasCutOffIsToldAbout(t *testing.T) {
 	t.Parallel()
-	dir := writeDir(t, entries(t, commands(t, 200)))
+	dir := writeDir(t, entries(t, commands(t, 120)))
 	whole, err := os.ReadFile(logFile(dir))
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +240,7 @@ func TestALogThatWasCutOffIsToldAbout(t *testing.T) {
 	extent := openDir(t, dir).file.Extent()
 	page := os.Getpagesize()
 	var opened, most int
-	for cut := page / 2; cut < int(extent); cut += page {
+	for cut := page / 2; cut < int(extent); cut += 2 * page {
 		path := filepath.Join(t.TempDir(), "raft.db")
 		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
 			t.Fatal(err)
@@ -274,7 +274,7 @@ func TestALogThatWasCutOffIsToldAbout(t *testing.T) {
 		}
 		_ = d.Close()
 	}
-	if opened == 0 || most < 100 {
+	if opened == 0 || most < 60 {
 		t.Errorf("%d of the cut files were opened, at most %d entries read", opened, most)
 	}
 }
