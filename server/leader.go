@@ -102,7 +102,7 @@ func (s *Server) lead(ctx context.Context) {
 // establish brings the new leader up to date and writes what a cluster must have. It returns the state from which
 // it set up the heartbeat timers.
 func (s *Server) establish(ctx context.Context) (*state.Store, error) {
-	if err := s.raft.Barrier(barrierTimeout).Error(); err != nil {
+	if err := s.barrier(); err != nil {
 		return nil, fmt.Errorf("apply the entries of earlier terms: %w", err)
 	}
 	if err := s.ensureRecords(); err != nil {

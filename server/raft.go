@@ -223,13 +223,27 @@ func (a applier) Apply(t structs.MessageType, msg any) (rpc.Applied, error) {
 	return outcome(t, f)
 }
 
-// propose enters a command into Raft's queue without waiting for it, so that several can share a write.
+// propose enters a command into Raft's queue without waiting for it, so that several can share a write. Whoever
+// proposes takes the outcome.
 func (s *Server) propose(t structs.MessageType, msg any) (raft.ApplyFuture, error) {
 	buf, err := structs.Encode(t, msg)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", t, err)
 	}
-	return s.raft.Apply(buf, applyTimeout), nil
+	if err := s.commands.enter(); err != nil {
+		return nil, fmt.Errorf("%s not proposed: %w", t, err)
+	}
+	return &countedFuture{ApplyFuture: s.raft.Apply(buf, applyTimeout), leave: s.commands.leave}, nil
+}
+
+// barrier returns when this server, which leads, has applied all that was committed before.
+func (s *Server) barrier() error {
+	return s.commands.ask(func() raft.Future { return s.raft.Barrier(barrierTimeout) })
+}
+
+// verifyLeader asks a quorum whether this server leads.
+func (s *Server) verifyLeader() error {
+	return s.commands.ask(func() raft.Future { return s.raft.VerifyLeader() })
 }
 
 // errUnconfirmed is the answer when leadership ended while a command was on its way: the next leader may or may

@@ -49,6 +49,7 @@ type Server struct {
 	raftTransport *raft.NetworkTransport
 	raftLayer     *streamLayer
 	leaderCh      chan bool
+	commands      commands
 	reconcile     chan struct{}
 	membersSeen   chan struct{} // the view of the pool changed, for a cluster that is not formed yet
 	keysMu        sync.Mutex    // held from reading the replicated keys until the keyring has them
@@ -180,7 +181,7 @@ func (s *Server) newFSM() *fsm.FSM {
 
 // wire gives the endpoints what they stand on.
 func (s *Server) wire() {
-	s.lease = newLease(func() error { return s.raft.VerifyLeader().Error() }, s.cfg.Clock, s.raftConf.LeaderLeaseTimeout)
+	s.lease = newLease(s.verifyLeader, s.cfg.Clock, s.raftConf.LeaderLeaseTimeout)
 	s.autopilot = autopilot.New(s.raft, pilot{s}, autopilot.WithLogger(s.log), autopilot.WithUpdateInterval(autopilotUpdate),
 		autopilot.WithReconcileInterval(autopilotReconcile), autopilot.WithPromoter(promoter{autopilot.DefaultPromoter(), s}))
 	conf := s.cfg.RPC
@@ -348,6 +349,9 @@ func (s *Server) shutdown() error {
 		}
 	}
 	if s.raft != nil {
+		if !s.commands.close(commandsLimit) {
+			s.log.Warn("stopping Raft though it has not answered every command", "waited", commandsLimit)
+		}
 		keep(s.raft.Shutdown().Error())
 	}
 	if s.raftTransport != nil {

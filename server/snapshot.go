@@ -106,7 +106,7 @@ func (p snapshots) Restore(ctx context.Context, archive io.Reader) error {
 	if err := s.raft.Restore(verified.Meta.Raft(), verified.State(), restoreTimeout); err != nil {
 		return fmt.Errorf("hand the state to Raft: %w", err)
 	}
-	if err := s.raft.Barrier(barrierTimeout).Error(); err != nil {
+	if err := s.barrier(); err != nil {
 		return fmt.Errorf("wait for the restored state: %w", err)
 	}
 	// The state that was restored may lack what a cluster of ours must have.
