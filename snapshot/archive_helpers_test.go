@@ -84,6 +84,11 @@ func smallState(tb testing.TB) []byte {
 	)
 }
 
+// tinyState is for tests that try every bit of its archive.
+func tinyState(tb testing.TB) []byte {
+	return stateOf(tb, typed{structs.IndexRecord, structs.IndexEntry{Key: "nodes", Value: 7}}, typed{structs.NodePoolRecord, []byte("\x81\xa4Name\xa1p")})
+}
+
 func archiveOf(tb testing.TB, meta Meta, state []byte) []byte {
 	tb.Helper()
 	var out bytes.Buffer

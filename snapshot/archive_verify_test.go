@@ -241,7 +241,7 @@ func sumHeader(h []byte) {
 // TestEveryFlippedBitIsRefused: of archives that Write wrote, without an exception.
 func TestEveryFlippedBitIsRefused(t *testing.T) {
 	t.Parallel()
-	good := archiveOf(t, testMeta, smallState(t))
+	good := archiveOf(t, testMeta, tinyState(t))
 	for at := range good {
 		for bit := range 8 {
 			damaged := bytes.Clone(good)
@@ -300,9 +300,9 @@ func TestFlippedBitsOfARealArchiveAreRefusedOrHarmless(t *testing.T) {
 
 func TestEveryCutIsRefused(t *testing.T) {
 	t.Parallel()
-	small := archiveOf(t, testMeta, smallState(t))
+	small := archiveOf(t, testMeta, tinyState(t))
 	var records []typed
-	for n := range 2000 {
+	for n := range 700 {
 		records = append(records, typed{structs.NodeRecord, testNode(n)})
 	}
 	large := archiveOf(t, testMeta, stateOf(t, records...))
@@ -324,7 +324,7 @@ func TestEveryCutIsRefused(t *testing.T) {
 
 func TestAFailedSourceIsNotADamagedArchive(t *testing.T) {
 	t.Parallel()
-	good := archiveOf(t, testMeta, smallState(t))
+	good := archiveOf(t, testMeta, tinyState(t))
 	boom := errors.New("connection reset")
 	for n := range good {
 		_, _, err := verifyReader(t, io.MultiReader(bytes.NewReader(good[:n]), iotest.ErrReader(boom)), VerifyOptions{})
