@@ -146,7 +146,7 @@ func TestHangupReloadsTheLogLevel(t *testing.T) {
 		t.Fatal("the log is at debug level from the start")
 	}
 	reload("nonsense = true\n"+string(before), s.Config+":1")
-	reload("log_level = \"debug\"\ndatacenter = \"elsewhere\"\n"+string(before), "[datacenter]")
+	reload("log_level = \"debug\"\ndatacenter = \"elsewhere\"\n"+string(before), `settings=["datacenter"]`)
 	if strings.Contains(s.Log(), "configuration reloaded") || strings.Contains(s.Log(), "[DEBUG]") {
 		t.Errorf("a configuration that can't be reloaded as a whole was in part\n%s", s.Tail(10))
 	}
