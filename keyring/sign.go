@@ -1,10 +1,13 @@
 package keyring
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 	"unique"
 
@@ -114,4 +117,40 @@ func survivesJSON(c *structs.IdentityClaims) bool {
 		}
 	}
 	return !slices.ContainsFunc(c.Audience, func(s string) bool { return !utf8.ValidString(s) })
+}
+
+// SignWait is Sign that waits up to a second for an active key that nobody has tried to unwrap yet: just after a
+// rotation, or after an election, it is on its way. One whose unwrapping failed is not waited for.
+func (k *Keyring) SignWait(ctx context.Context, c *structs.IdentityClaims) (Signed, error) {
+	signed, err := k.Sign(c)
+	if !errors.Is(err, ErrActiveKeyNotLoaded) {
+		return signed, err
+	}
+	deadline := time.NewTimer(keyWait)
+	defer deadline.Stop()
+	for {
+		changed := k.changes()
+		if signed, err = k.Sign(c); !errors.Is(err, ErrActiveKeyNotLoaded) || !k.activeUntried() {
+			return signed, err
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return Signed{}, err
+		case <-ctx.Done():
+			return Signed{}, fmt.Errorf("wait for key: %w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// activeUntried reports whether the active key is neither loaded nor known to be impossible to load.
+func (k *Keyring) activeUntried() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	active := k.current.Load().active
+	if active == nil {
+		return false
+	}
+	e := k.entries[active.KeyID]
+	return e != nil && e.key == nil && e.err == nil
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -108,4 +110,51 @@ func TestSigningSurvivesTheKeyBeingDropped(t *testing.T) {
 	if _, err := k.Sign(nodeClaims(1)); !errors.Is(err, ErrActiveKeyNotLoaded) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestSigningWaitsForAKeyThatIsBeingUnwrapped(t *testing.T) {
+	kms := &fakeKMS{}
+	root := kmsKey(t, kms, 2)
+	root.State = structs.KeyStateActive
+	kms.set(nil, true) // does not answer
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyring(t, kmsConfig(kms))
+		ctx, cancel := context.WithCancel(context.Background())
+		set := make(chan struct{})
+		go func() {
+			defer close(set)
+			k.Set(ctx, []*structs.RootKey{root})
+		}()
+		synctest.Wait()
+		start := time.Now()
+		if _, err := k.SignWait(context.Background(), nodeClaims(1)); !errors.Is(err, ErrActiveKeyNotLoaded) || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		cancel()
+		<-set
+		go func() {
+			time.Sleep(300 * time.Millisecond)
+			kms.set(nil, false)
+			k.Set(context.Background(), []*structs.RootKey{root})
+		}()
+		start = time.Now()
+		if _, err := k.SignWait(context.Background(), nodeClaims(1)); err != nil || time.Since(start) != 300*time.Millisecond {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+func TestSigningDoesNotWaitForAKeyThatCannotBeUnwrapped(t *testing.T) {
+	kms := &fakeKMS{}
+	root := kmsKey(t, kms, 2)
+	root.State = structs.KeyStateActive
+	kms.set(errors.New("unreachable"), false)
+	synctest.Test(t, func(t *testing.T) {
+		k := newKeyring(t, kmsConfig(kms))
+		k.Set(context.Background(), []*structs.RootKey{root})
+		start := time.Now()
+		if _, err := k.SignWait(context.Background(), nodeClaims(1)); !errors.Is(err, ErrActiveKeyNotLoaded) || time.Since(start) != 0 {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
 }

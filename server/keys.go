@@ -86,6 +86,9 @@ func (s *Server) checkKeys() error {
 // wrappedByKEK reports whether every copy of the key was wrapped by aead with a key that is not stored beside it.
 func wrappedByKEK(k *structs.RootKey) bool {
 	for _, w := range k.WrappedKeys {
+		if w == nil {
+			return false // not written by this project
+		}
 		provider, _, _ := strings.Cut(w.ProviderID, ".")
 		if provider != keyring.ProviderAEAD || len(w.KeyEncryptionKey) > 0 {
 			return false
@@ -114,8 +117,9 @@ type endpointKeyring struct {
 
 var _ rpc.Keyring = endpointKeyring{}
 
+// Sign waits a little for an active key that is being unwrapped: no registration has to fail over a rotation.
 func (k endpointKeyring) Sign(c *structs.IdentityClaims) (string, string, error) {
-	signed, err := k.Keyring.Sign(c)
+	signed, err := k.Keyring.SignWait(context.Background(), c)
 	return signed.Token, signed.KeyID, err
 }
 
