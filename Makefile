@@ -26,7 +26,7 @@ build: ## static binary in bin/rollcall (VERSION=1.2.3 stamps a release)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/rollcall
 
 demo: ## three servers and three agents on this machine (ONCE=1 exits when done)
-	ONCE=$(ONCE) $(GO) run ./e2e/demo
+	@ONCE=$(ONCE) $(GO) run ./e2e/demo
 
 test: ## every test but the long suites, under the race detector
 	$(if $(RACE),,@echo 'no C compiler (cgo is off): running without the race detector')

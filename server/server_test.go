@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -143,6 +144,9 @@ func TestKeysRotateAndTheOldOneGoesOnlyWhenUnused(t *testing.T) {
 		reply, err := heartbeat(pool, t, s.RPCAddr(), n.ID, token, true)
 		if err != nil {
 			return err
+		}
+		if reply.SignedIdentity == nil {
+			return errors.New("the new key is not loaded yet")
 		}
 		token = *reply.SignedIdentity
 		stored, err := s.fsm.State().NodeByID(nil, n.ID)

@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/rollcall-id/rollcall/structs"
@@ -112,7 +111,7 @@ func openBolt(path string, conf RaftConfig) (*raftboltdb.BoltStore, error) {
 func checkBolt(path string) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
-	if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) {
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) {
 		return fmt.Errorf("%w: %w", err, errDamagedLog)
 	}
 	if err != nil {
