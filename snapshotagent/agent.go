@@ -122,7 +122,11 @@ func (a *Agent) Run(ctx context.Context) {
 			wait = min(wait, failedPause)
 		}
 		wait = max(wait-time.Since(start), 0)
-		if ctx.Err() == nil {
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			a.log.Error("no snapshot taken", "next", wait, "error", err)
+		default:
 			a.log.Debug("next snapshot", "in", wait)
 		}
 	}

@@ -57,7 +57,6 @@ func (a *Agent) Once(ctx context.Context) (*Taken, error) {
 	if err != nil {
 		if ctx.Err() == nil {
 			a.metrics.rounds.WithLabelValues("failed").Inc()
-			a.log.Error("no snapshot taken", "error", err)
 		}
 		return nil, err
 	}

@@ -22,6 +22,7 @@ const (
 	exitNotFound = 3
 	exitDenied   = 4
 	exitNoLeader = 5
+	exitDiffers  = 6 // of commands that compare, whose help says so
 )
 
 const exitCodeHelp = `Exit codes: 0 done, 1 error, 2 wrong usage, 3 not found, 4 permission denied, 5 the cluster has no leader.`
@@ -62,6 +63,9 @@ func (e *notFoundError) Error() string { return e.message }
 // errReported ends a command with exitError after it has said everything.
 var errReported = errors.New("already reported")
 
+// errDiffers ends a command that compares with exitDiffers after it has shown the differences.
+var errDiffers = fmt.Errorf("the two are not the same (%w)", errReported)
+
 // exitCode is the exit code of an error.
 func exitCode(err error) int {
 	is := func(targets ...error) bool {
@@ -81,6 +85,8 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &usage):
 		return exitUsage
+	case is(errDiffers):
+		return exitDiffers
 	case is(structs.ErrNoLeader, structs.ErrNotReady):
 		return exitNoLeader
 	case is(structs.ErrPermissionDenied, structs.ErrTokenNotFound, structs.ErrTokenExpired, structs.ErrTokenInvalid),
