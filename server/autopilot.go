@@ -185,6 +185,9 @@ func (s *Server) reconcileMembers() error {
 	for _, srv := range f.Configuration().Servers {
 		known[string(srv.ID)] = srv
 	}
+	if err := s.reconcileSelf(known[s.id]); err != nil {
+		s.log.Error("this server's own address not brought in step with Raft", "error", err)
+	}
 	for _, m := range s.gossip.serf.Members() {
 		p, err := parsePeer(m)
 		if err != nil || p.Region != s.cfg.Region || p.ID == s.id {
@@ -195,6 +198,17 @@ func (s *Server) reconcileMembers() error {
 		}
 	}
 	return nil
+}
+
+// reconcileSelf tells Raft where this server is reached, if that has changed: it votes by its ID, and leads under an
+// address at which nobody would find it after the next election.
+func (s *Server) reconcileSelf(have raft.Server) error {
+	addr := raft.ServerAddress(s.cfg.RPCAdvertise)
+	if have.Suffrage != raft.Voter || have.ID == "" || have.Address == addr {
+		return nil
+	}
+	s.log.Info("this server has moved", "from", have.Address, "to", addr)
+	return s.raft.AddVoter(have.ID, addr, 0, membershipTimeout).Error()
 }
 
 func (s *Server) reconcileMember(p *peer, known map[string]raft.Server) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/serf/serf"
 
-	"github.com/rollcall-id/rollcall/rpc/transport"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -242,13 +241,5 @@ func TestARestoredStateWithoutGatesHasThemAgainAtOnce(t *testing.T) {
 	openOn(t, s, "node_identity,state_digest")
 	if reply := register(t, pool, s.RPCAddr(), testNode(), ""); reply.SignedIdentity == nil {
 		t.Error("no identity after the restore")
-	}
-}
-
-// restoreFixture restores an archive that a Nomad 1.10.5 server made.
-func restoreFixture(t *testing.T, pool *transport.Pool, s *Server, name string) {
-	t.Helper()
-	if reply := restore(t, dialStream(t, pool, s, "Operator.SnapshotRestore"), fixture(t, name), structs.StreamEOF); reply.ErrorMsg != "" {
-		t.Fatalf("restore %s: %s", name, reply.ErrorMsg)
 	}
 }
