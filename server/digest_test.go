@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -55,11 +54,6 @@ func TestAServerWhoseStateDiffersStopsAndTheOthersGoOn(t *testing.T) {
 			followers = append(followers, s)
 		}
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	var tasks taskGroup
-	tasks.run(func() { leader.checkDigests(ctx) })
-	defer tasks.wait()
-	defer stop()
 	fill(t, leader)
 	last := checkedAfter(t, 0, servers...)
 
