@@ -160,7 +160,7 @@ func (s *Server) keyringDelete(c *Call, req *structs.KeyringDeleteRequest, reply
 	req.At = c.now.Unix()
 	applied, err := s.deps.Raft.Apply(structs.RootKeyDeleteMsg, req)
 	if err != nil {
-		return fmt.Errorf("delete root key %s: %w", req.KeyID, err)
+		return err // which names the key or the command
 	}
 	s.log.Info("root key deleted", "key_id", req.KeyID, "force", req.Force)
 	reply.Index = applied.Index

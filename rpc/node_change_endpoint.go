@@ -91,6 +91,7 @@ func (s *Server) nodeUpdateDrain(c *Call, req *structs.NodeUpdateDrainRequest, r
 		return nil // there is nothing to end
 	}
 	req.UpdatedAt = c.now.Unix()
+	req.UpdatedBy = "" // who it was is not the caller's to say
 	req.NodeEvent = structs.NewNodeEvent(structs.NodeEventSubsystemDrain, message, c.now)
 	applied, err := s.deps.Raft.Apply(structs.NodeUpdateDrainMsg, req)
 	if err != nil {

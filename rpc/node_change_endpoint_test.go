@@ -66,6 +66,17 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+func TestNobodyDrainsInAnothersName(t *testing.T) {
+	w := newFleet(t)
+	req := &structs.NodeUpdateDrainRequest{
+		NodeID: nodeID(1), DrainStrategy: &structs.DrainStrategy{}, UpdatedBy: "somebody else", WriteRequest: write(""),
+	}
+	must(call[structs.NodeChangeResponse](w, "Node.UpdateDrain", req))(t)
+	if got := w.node(1).LastDrain; got == nil || got.AccessorID != "" {
+		t.Errorf("last drain %+v", got)
+	}
+}
+
 func TestEligibility(t *testing.T) {
 	w := newFleet(t)
 	before := w.raft.count()

@@ -281,7 +281,7 @@ func (s *Server) adjustStatus(c *Call, req *structs.NodeUpdateStatusRequest, n *
 
 func hasEvent(n *structs.Node, message string) bool {
 	for _, e := range n.Events {
-		if e.Message == message {
+		if e != nil && e.Message == message {
 			return true
 		}
 	}
@@ -293,8 +293,10 @@ func changesNode(req *structs.NodeUpdateStatusRequest, n *structs.Node) bool {
 	if req.Status != n.Status || req.NodeEvent != nil {
 		return true
 	}
-	return req.IdentitySigningKeyID != "" &&
-		(req.IdentitySigningKeyID != n.IdentitySigningKeyID || req.IdentityTTL > n.IdentityTTL)
+	if req.IdentitySigningKeyID == "" || req.IdentitySigningKeyID == n.IdentitySigningKeyID && n.IdentityTTL <= 0 {
+		return false // a TTL that is not known is longer than any
+	}
+	return req.IdentitySigningKeyID != n.IdentitySigningKeyID || req.IdentityTTL > n.IdentityTTL
 }
 
 // fillUpdateReply says what an agent needs to keep in touch.

@@ -113,6 +113,11 @@ func TestRegistrationIsValidated(t *testing.T) {
 		{"no attributes", func(n *structs.Node) { n.Attributes = nil }, "missing attributes"},
 		{"a status that there is not", func(n *structs.Node) { n.Status = "fine" }, `invalid status for node: "fine"`},
 		{"a pool with a slash", func(n *structs.Node) { n.NodePool = "a/b" }, `invalid node pool name "a/b"`},
+		{"an ID that looks like another's", func(n *structs.Node) { n.ID = "ABCDEF00" + n.ID[8:] }, "is not in lower case"},
+		{"a name that moves the cursor", func(n *structs.Node) { n.Name = "web\x1b[2J" }, "node name contains a control character"},
+		{"a name on two lines", func(n *structs.Node) { n.Name = "web\nvm" }, "node name contains a control character"},
+		{"a datacenter with a zero byte", func(n *structs.Node) { n.Datacenter = "dc\x00" }, "node datacenter contains a control character"},
+		{"a class that is not UTF-8", func(n *structs.Node) { n.NodeClass = "\xff" }, "node class is not UTF-8"},
 		{"the pool of all", func(n *structs.Node) { n.NodePool = "all" }, `not allowed to register in node pool "all"`},
 	}
 	for _, c := range cases {
@@ -337,6 +342,19 @@ func TestRenewalWithTheSameKeyWritesNothing(t *testing.T) {
 	}
 }
 
+func TestRenewalOfAnImportedNodeWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	imported := testNode(1)
+	imported.SecretHash, imported.SecretID = structs.HashSecret(secretOf(1)), ""
+	imported.Status, imported.IdentitySigningKeyID = structs.NodeStatusReady, w.addKey(structs.KeyStateActive) // whoever wrote it kept no TTL
+	w.mustApply(structs.NodeRegisterMsg, &structs.NodeRegisterRequest{Node: imported})
+	before := w.raft.count()
+	reply := must(w.heartbeat(1, secretOf(1)))(t)
+	if reply.SignedIdentity == nil || w.raft.count() != before || w.node(1).IdentityTTL != 0 {
+		t.Errorf("%d commands, TTL %s, reply %+v", w.raft.count()-before, w.node(1).IdentityTTL, reply)
+	}
+}
+
 func TestRenewalUnderALongerTTLIsWritten(t *testing.T) {
 	w := newWorld(t)
 	w.setPool("gpu", time.Hour)
@@ -441,6 +459,12 @@ func TestNodeWaitsForItsPoolAndSaysSoOnce(t *testing.T) {
 	}
 	if e := got.Events[1]; e.Message != structs.NodeWaitingForPoolEvent || e.Details["node_pool"] != "gpu" || e.Subsystem != structs.NodeEventSubsystemCluster {
 		t.Errorf("event %+v", e)
+	}
+	// A record from elsewhere may have gaps in its history.
+	gap := got.Copy()
+	gap.Events[0] = nil
+	if hasEvent(gap, structs.NodeEligibleEvent) || !hasEvent(gap, structs.NodeWaitingForPoolEvent) {
+		t.Error("an event is not found behind a gap")
 	}
 	w.setPool("gpu", 0)
 	must(w.heartbeat(1, token))(t)

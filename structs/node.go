@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // NodeStatus values (wire.md §11.3).
@@ -221,6 +223,8 @@ func (n *Node) ValidateRegistration() error {
 	}
 	add(n.ID == "", "missing node ID for client registration")
 	add(n.ID != "" && !IsUUID(n.ID), "node ID %q is not a UUID", n.ID)
+	// Whoever compares IDs without regard to case must not take one node for another.
+	add(IsUUID(n.ID) && n.ID != strings.ToLower(n.ID), "node ID %q is not in lower case", n.ID)
 	add(n.SecretID == "", "missing node secret ID for client registration")
 	add(n.SecretID != "" && !IsUUID(n.SecretID), "node secret ID is not a UUID")
 	add(n.Datacenter == "", "missing datacenter for client registration")
@@ -234,7 +238,8 @@ func (n *Node) ValidateRegistration() error {
 		add(n.NodePool == NodePoolAll, "node is not allowed to register in node pool %q", NodePoolAll)
 	}
 	for _, s := range []struct{ name, value string }{{"datacenter", n.Datacenter}, {"name", n.Name}, {"class", n.NodeClass}} {
-		add(strings.ContainsRune(s.value, 0), "node %s contains a null character", s.name)
+		add(!utf8.ValidString(s.value), "node %s is not UTF-8", s.name)
+		add(strings.ContainsFunc(s.value, unicode.IsControl), "node %s contains a control character", s.name)
 		add(len(s.value) > 1024, "node %s is longer than 1024 bytes", s.name)
 	}
 	return errors.Join(errs...)

@@ -90,7 +90,7 @@ func TestValidateRegistration(t *testing.T) {
 		{"an unknown status", func(n *Node) { n.Status = "fine" }, []string{`invalid status for node: "fine"`}},
 		{"the pool of all nodes", func(n *Node) { n.NodePool = "all" }, []string{`not allowed to register in node pool "all"`}},
 		{"a bad pool name", func(n *Node) { n.NodePool = "a b" }, []string{`invalid node pool name "a b"`}},
-		{"a null character", func(n *Node) { n.Name = "a\x00b" }, []string{"null character"}},
+		{"a null character", func(n *Node) { n.Name = "a\x00b" }, []string{"control character"}},
 		{"an endless name", func(n *Node) { n.NodeClass = strings.Repeat("c", 1025) }, []string{"longer than 1024"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
