@@ -112,9 +112,12 @@ func RestoreSnapshot(ctx context.Context, conn net.Conn, req *structs.SnapshotRe
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	// The server may answer, and stop reading, before it has seen the end.
-	answers := make(chan restoreAnswer, 1)
-	go func() { answers <- readRestoreAnswer(conn) }()
-	sent := sendArchive(conn, req, archive)
+	answers, answered := make(chan restoreAnswer, 1), make(chan struct{})
+	go func() {
+		answers <- readRestoreAnswer(conn)
+		close(answered)
+	}()
+	sent := sendArchive(conn, req, archive, answered)
 	var source *sourceError
 	if errors.As(sent, &source) {
 		// The server has been told, so its answer can only be a refusal, which is no news.
@@ -154,13 +157,21 @@ type sourceError struct{ err error }
 func (e *sourceError) Error() string { return "read archive: " + e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// sendArchive sends the request, the archive in frames, and whether that was all of it.
-func sendArchive(conn net.Conn, req *structs.SnapshotRestoreRequest, archive io.Reader) error {
+// errAnswered: the server has answered before it had everything.
+var errAnswered = errors.New("the server answered before the end of the archive")
+
+// sendArchive sends the request, the archive in frames, and whether that was all of it. It stops when answered is closed.
+func sendArchive(conn net.Conn, req *structs.SnapshotRestoreRequest, archive io.Reader, answered <-chan struct{}) error {
 	if err := writeValue(conn, req); err != nil {
 		return fmt.Errorf("send request: %w", err)
 	}
 	buf := make([]byte, structs.StreamFrameBytes)
 	for {
+		select {
+		case <-answered:
+			return errAnswered
+		default:
+		}
 		n, readErr := fillBuffer(archive, buf)
 		if n > 0 {
 			if err := writeValue(conn, &structs.StreamFrame{Payload: buf[:n]}); err != nil {

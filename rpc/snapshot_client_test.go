@@ -197,6 +197,18 @@ func TestARefusalEndsAnUploadEarly(t *testing.T) {
 	}
 }
 
+func TestAnUploadStopsWhenItIsRefused(t *testing.T) {
+	conn := peer(t, func(conn net.Conn, in *transport.Reader) {
+		_ = readValue(in, &structs.SnapshotRestoreRequest{})
+		_ = writeValue(conn, &structs.SnapshotRestoreResponse{ErrorCode: 400, ErrorMsg: "no archive"})
+		_, _ = io.Copy(io.Discard, conn) // ends with the client's closing
+	})
+	_, err := RestoreSnapshot(t.Context(), conn, &structs.SnapshotRestoreRequest{}, &endless{})
+	if code, text := structs.HTTPStatus(err); code != 400 || text != "no archive" {
+		t.Errorf("got %v", err)
+	}
+}
+
 type endless struct{}
 
 func (*endless) Read(p []byte) (int, error) { return len(p), nil }

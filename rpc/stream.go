@@ -18,6 +18,8 @@ const (
 	streamRequestTimeout = 10 * time.Second
 	// frameTimeout is how long a caller may take over one frame. The frames together may take hours.
 	frameTimeout = time.Minute
+	// drainTimeout is how long a caller that was refused may go on sending.
+	drainTimeout = 5 * time.Second
 )
 
 // stream is a streaming call's connection: what follows the request is read through in, so that nothing which
@@ -98,9 +100,19 @@ func (s *Server) runStream(ctx context.Context, conn *transport.Conn, m *streamM
 	}
 	if err := s.serveStream(c, m, req, st); err != nil {
 		code, message := structs.HTTPStatus(err)
-		return st.send(m.fail(code, message))
+		if err := st.send(m.fail(code, message)); err != nil {
+			return err
+		}
+		st.drain()
 	}
 	return nil
+}
+
+// drain reads what the caller is still sending: closing a connection with unread bytes resets it, and the answer may
+// be lost. A caller that does not read the answer meanwhile is cut off.
+func (st *stream) drain() {
+	_ = st.SetReadDeadline(time.Now().Add(drainTimeout)) // if it fails, so does reading
+	_, _ = io.Copy(io.Discard, st.Conn)
 }
 
 func (s *Server) serveStream(c *Call, m *streamMethod, req structs.RPCRequest, st *stream) error {
