@@ -25,7 +25,7 @@ const (
 	// maxHeaderBytes is for the headers before a member, extended ones included.
 	maxHeaderBytes = 64 << 10
 	// ratioFree is how many bytes come out before their ratio says anything.
-	ratioFree = 4 << 20
+	ratioFree = 1 << 20
 	// tarBlock and tarRecord are the units in which tar pads members and archives.
 	tarBlock  = 512
 	tarRecord = 20 * tarBlock
