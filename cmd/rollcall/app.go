@@ -34,6 +34,9 @@ Example:
 
 // run executes the command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	if completesPastFlags(args) {
+		return exitOK
+	}
 	root := &cli.Command{
 		Name: "rollcall", Usage: "short-lived, signed identities for machines", Description: rootHelp, Version: version.Version,
 		Reader: a.in, Writer: a.out, ErrWriter: a.err,
@@ -60,12 +63,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 			group("config", "configuration files", a.configValidateCommand()),
 			a.versionCommand(),
 		},
-		EnableShellCompletion: true,
-		ConfigureShellCompletionCommand: func(c *cli.Command) {
-			c.Hidden = false
-			c.Action = chooseCommand
-		},
-		ExitErrHandler: func(context.Context, *cli.Command, error) {}, // reported below, once
+		EnableShellCompletion:           true,
+		ConfigureShellCompletionCommand: a.configureCompletion,
+		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // reported below, once
 	}
 	// Walk fails only if the function does.
 	_ = root.Walk(func(c *cli.Command) error {
