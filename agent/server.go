@@ -72,6 +72,7 @@ func serverConfig(c *config.Config) (server.Config, error) {
 	if c.DevMode {
 		s.Raft.HeartbeatTimeout, s.Raft.ElectionTimeout, s.Raft.LeaderLease = devHeartbeat, devHeartbeat, devLease
 	}
+	s.IgnoreDigestChecks = c.Server.IgnoreStateDigestChecks
 	s.Heartbeat = heartbeatConfig(c)
 	s.Autopilot = structs.AutopilotConfig{
 		CleanupDeadServers: c.Autopilot.CleanupDeadServers, LastContactThreshold: c.Autopilot.LastContactThreshold,

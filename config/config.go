@@ -102,6 +102,10 @@ type Server struct {
 	RaftSnapshotInterval  time.Duration `cfg:"raft_snapshot_interval"`
 	RaftLogStore          RaftLogStore  `cfg:"raft_logstore"`
 
+	// IgnoreStateDigestChecks keeps a server going whose state is not the leader's, which is the way out when the
+	// leader's was the wrong one.
+	IgnoreStateDigestChecks bool `cfg:"ignore_state_digest_checks"`
+
 	MinHeartbeatTTL        time.Duration `cfg:"min_heartbeat_ttl,reload"`
 	MaxHeartbeatsPerSecond float64       `cfg:"max_heartbeats_per_second,reload"`
 	HeartbeatGrace         time.Duration `cfg:"heartbeat_grace,reload"`

@@ -37,6 +37,9 @@ type Config struct {
 	NonVoter        bool
 	RetryJoin       RetryJoin
 
+	// IgnoreDigestChecks logs a state digest that is not the leader's and goes on.
+	IgnoreDigestChecks bool
+
 	Raft       RaftConfig
 	Heartbeat  HeartbeatConfig
 	Autopilot  structs.AutopilotConfig // what the first leader writes
@@ -150,7 +153,7 @@ func (c *Config) Validate() error {
 	check(!c.NonVoter || c.BootstrapExpect == 0, "a non-voting server can't bootstrap a cluster")
 	check(c.Raft.Multiplier >= 1 && c.Raft.Multiplier <= 10, "raft multiplier %d is not between 1 and 10", c.Raft.Multiplier)
 	check(c.Heartbeat.MinTTL > 0, "heartbeat TTL %s is not positive", c.Heartbeat.MinTTL)
-	check(c.Heartbeat.Grace > 0, "heartbeat grace %s is not positive", c.Heartbeat.Grace)
+	check(c.Heartbeat.Grace >= 0, "heartbeat grace %s is negative", c.Heartbeat.Grace)
 	check(c.Heartbeat.FailoverTTL > 0, "failover heartbeat TTL %s is not positive", c.Heartbeat.FailoverTTL)
 	check(c.Keys.Interval > 0, "root key interval %s is not positive", c.Keys.Interval)
 	check(c.NodeGC.Interval > 0, "node collection interval %s is not positive", c.NodeGC.Interval)

@@ -176,7 +176,7 @@ func (s *Server) keyringConfig() keyring.Config {
 }
 
 func (s *Server) newFSM() *fsm.FSM {
-	return fsm.New(fsm.Config{Logger: s.log, OnFatal: s.fail})
+	return fsm.New(fsm.Config{Logger: s.log, OnFatal: s.fail, IgnoreDigestChecks: s.cfg.IgnoreDigestChecks})
 }
 
 // wire gives the endpoints what they stand on.
