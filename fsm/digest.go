@@ -185,7 +185,7 @@ func (e *DigestMismatch) Error() string {
 	return fmt.Sprintf("%v: after log entry %d its digest is %x and the leader's was %x. This server has stopped so that it "+
 		"gives out nothing wrong. Keep a copy of its data directory, then start it with an empty one: it gets the state from "+
 		"the others. If several servers stopped at this entry, it is the leader of that time whose state differs: do that "+
-		"with the leader, and start the others as they are, with the digest checks off until a snapshot has been taken",
+		"with the leader, and start the others as they are, with server.ignore_state_digest_checks set until a snapshot has been taken",
 		ErrDigestMismatch, e.Index, e.Mine, e.Leader)
 }
 
