@@ -20,6 +20,7 @@ import (
 var documents = []string{
 	"../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md",
 	"ARCHITECTURE.md", "write-path.md", "operations.md", "compatibility.md", "security.md",
+	"upgrade.md",
 }
 
 func read(t *testing.T, path string) string {

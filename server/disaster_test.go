@@ -7,20 +7,31 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
 // A cluster is lost, and its last snapshot restored into one that was never part of it.
-func TestAFreshClusterTakesASnapshotOnlyWithTheKeyThatItsKeysWereWrappedWith(t *testing.T) {
-	right, wrong := []byte("0123456789abcdef0123456789abcdef"), []byte("fedcba9876543210fedcba9876543210")
+func TestAFreshClusterTakesASnapshotOnlyWithAllThatItsKeysWereWrappedWith(t *testing.T) {
+	first, second := []byte("0123456789abcdef0123456789abcdef"), []byte("89abcdef0123456789abcdef01234567")
+	wrong := []byte("fedcba9876543210fedcba9876543210")
+	both := func(c *Config) {
+		withKEK(c, "first", first)
+		c.Keys.Keyring.Wrappers[0].Active = false
+		c.Keys.Keyring.Wrappers = append(c.Keys.Keyring.Wrappers, keyring.WrapperConfig{
+			Provider: keyring.ProviderAEAD, Name: "second", Active: true, KEK: second,
+		})
+	}
 	pool := newPool(t)
 	lost := cluster(t, 1, func(c *Config) {
 		c.DataDir = t.TempDir()
-		withKEK(c, "", right)
+		withKEK(c, "first", first)
 	})[0]
 	n := testNode()
 	token := *register(t, pool, lost.RPCAddr(), n, "").SignedIdentity
-	rotateKey(t, lost) // two keys: neither all nor one of them may be taken alone
+	lost = upgrade(t, lost, both)
+	waitLeader(t, lost)
+	rotateKey(t, lost) // so that each of two keys is wrapped by another
 	archive, _ := save(t, dialStream(t, pool, lost, "Operator.SnapshotSave"), false)
 	keys := keyStates(t, lost)
 	if err := lost.Shutdown(); err != nil {
@@ -28,9 +39,11 @@ func TestAFreshClusterTakesASnapshotOnlyWithTheKeyThatItsKeysWereWrappedWith(t *
 	}
 
 	for name, edit := range map[string]func(*Config){
-		"another key":                func(c *Config) { withKEK(c, "", wrong) },
+		"another key":                func(c *Config) { withKEK(c, "first", wrong) },
 		"no key":                     func(*Config) {},
-		"the key under another name": func(c *Config) { withKEK(c, "elsewhere", right) },
+		"the key under another name": func(c *Config) { withKEK(c, "elsewhere", first) },
+		"only the first of two":      func(c *Config) { withKEK(c, "first", first) },
+		"only the second of two":     func(c *Config) { withKEK(c, "second", second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := cluster(t, 1, func(c *Config) {
@@ -64,10 +77,10 @@ func TestAFreshClusterTakesASnapshotOnlyWithTheKeyThatItsKeysWereWrappedWith(t *
 		})
 	}
 
-	t.Run("the right key", func(t *testing.T) {
+	t.Run("both keys", func(t *testing.T) {
 		servers := cluster(t, 3, func(c *Config) {
 			c.DataDir = t.TempDir()
-			withKEK(c, "", right)
+			both(c)
 		})
 		if reply := restore(t, dialStream(t, pool, servers[0], "Operator.SnapshotRestore"), archive, structs.StreamEOF); reply.ErrorMsg != "" {
 			t.Fatalf("restore: %s", reply.ErrorMsg)
