@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,10 +33,11 @@ func measureCluster(ctx context.Context, dir string, nodes, callers int) (_ []re
 		return nil, err
 	}
 	defer group.Close()
-	addrs, procs, err := startServers(ctx, group, dir)
+	cluster, err := startServers(ctx, group, dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, group.Tails(20))
 	}
+	addrs := cluster.rpc
 	pools := newPools(poolsPerServer)
 	defer closePools(pools)
 	if err := waitForLeader(ctx, pools[0], addrs); err != nil {
@@ -66,7 +68,7 @@ func measureCluster(ctx context.Context, dir string, nodes, callers int) (_ []re
 	if before != after {
 		return nil, fmt.Errorf("leadership moved from %s to %s under load\n%s", before, after, group.Tails(20))
 	}
-	for i, p := range procs {
+	for i, p := range cluster.procs {
 		rss, err := p.Memory()
 		if err != nil {
 			return nil, err
@@ -76,37 +78,60 @@ func measureCluster(ctx context.Context, dir string, nodes, callers int) (_ []re
 	return results, ctx.Err()
 }
 
-func startServers(ctx context.Context, group *e2e.Group, dir string) (addrs []string, procs []*e2e.Process, err error) {
+// servers are the processes of a cluster and how to reach them, in the same order.
+type servers struct {
+	bin   string
+	procs []*e2e.Process
+	rpc   []string
+	http  []string
+	data  []string
+}
+
+// leader is the place of the server that leads.
+func (c *servers) leader(ctx context.Context, pool *transport.Pool) (int, error) {
+	addr, err := leaderOf(ctx, pool, c.rpc[0])
+	if err != nil {
+		return 0, err
+	}
+	if i := slices.Index(c.rpc, addr); i >= 0 {
+		return i, nil
+	}
+	return 0, fmt.Errorf("the leader %q is none of the servers", addr)
+}
+
+func startServers(ctx context.Context, group *e2e.Group, dir string) (*servers, error) {
 	bin, err := e2e.Build(ctx, dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	c := &servers{bin: bin}
 	var join string
 	for i := range 3 {
 		var ports [3]int
 		for k := range ports {
 			if ports[k], err = e2e.FreePort(); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
 		if i == 0 {
 			join = fmt.Sprintf("127.0.0.1:%d", ports[2])
 		}
 		name := fmt.Sprintf("s%d", i+1)
-		conf := filepath.Join(dir, name+".hcl")
-		text := strings.NewReplacer("NAME", name, "DATA", filepath.Join(dir, name), "HTTP", fmt.Sprint(ports[0]),
+		conf, data := filepath.Join(dir, name+".hcl"), filepath.Join(dir, name)
+		text := strings.NewReplacer("NAME", name, "DATA", data, "HTTP", fmt.Sprint(ports[0]),
 			"RPC", fmt.Sprint(ports[1]), "SERF", fmt.Sprint(ports[2]), "JOIN", join).Replace(serverConfig)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		p, err := group.Start(e2e.Command{Name: name, Path: bin, Args: []string{"agent", "-config=" + conf}})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		procs = append(procs, p)
-		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", ports[1]))
+		c.procs, c.data = append(c.procs, p), append(c.data, data)
+		c.http = append(c.http, fmt.Sprintf("127.0.0.1:%d", ports[0]))
+		c.rpc = append(c.rpc, fmt.Sprintf("127.0.0.1:%d", ports[1]))
 	}
-	return addrs, procs, nil
+	return c, nil
 }
 
 // serverConfig is a server of a three-server cluster on loopback, with the defaults of a real one but for the

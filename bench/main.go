@@ -21,6 +21,7 @@ const poolsPerServer = 4
 
 type options struct {
 	nodes   []int
+	states  []int // sizes of the states that are saved and restored
 	callers int
 	json    bool
 	dir     string
@@ -28,6 +29,7 @@ type options struct {
 
 func main() {
 	sizes := flag.String("nodes", "1000,50000", "fleet sizes, separated by commas")
+	states := flag.String("snapshots", "50000,500000", "sizes of states to save and restore, separated by commas; empty for none")
 	callers := flag.Int("callers", 128, "calls in flight at the same time")
 	asJSON := flag.Bool("json", false, "print JSON lines instead of a table")
 	dir := flag.String("dir", "", "folder on the disk to measure; default: a temporary one")
@@ -41,12 +43,12 @@ func main() {
 			return serveEcho()
 		}
 		opts := options{callers: *callers, json: *asJSON, dir: *dir}
-		for _, s := range strings.Split(*sizes, ",") {
-			n, err := strconv.Atoi(strings.TrimSpace(s))
-			if err != nil || n < 1 {
-				return fmt.Errorf("-nodes: %q is not a fleet size", s)
-			}
-			opts.nodes = append(opts.nodes, n)
+		var err error
+		if opts.nodes, err = parseSizes("-nodes", *sizes); err != nil {
+			return err
+		}
+		if opts.states, err = parseSizes("-snapshots", *states); err != nil {
+			return err
 		}
 		if opts.callers < 1 {
 			return fmt.Errorf("-callers: %d is not a number of callers", opts.callers)
@@ -57,6 +59,18 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func parseSizes(name, list string) ([]int, error) {
+	var out []int
+	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%s: %q is not a number of nodes", name, s)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 // run measures the machine first, then the parts, then a whole cluster for each fleet size.
@@ -91,6 +105,13 @@ func run(ctx context.Context, opts options) error {
 		for _, r := range results {
 			failed = failed || r.Errors > 0
 		}
+	}
+	for _, n := range opts.states {
+		results, err := measureSnapshots(ctx, dir, n)
+		if err != nil {
+			return fmt.Errorf("snapshot of %d nodes: %w", n, err)
+		}
+		out.transfers(fmt.Sprintf("Snapshots of %d nodes, three servers", n), results)
 	}
 	if failed {
 		return fmt.Errorf("some calls failed, so the figures don't count")
@@ -184,6 +205,19 @@ func (r report) phases(title string, results []result) {
 	fmt.Fprintf(r.w, "\n%s\n  %-34s %12s %9s %9s %9s %7s\n", title, "", "", "p50 ms", "p99 ms", "max ms", "errors")
 	for _, p := range results {
 		fmt.Fprintf(r.w, "  %-34s %10.0f/s %9.1f %9.1f %9.1f %7d %s\n", p.Phase, p.PerSecond, p.P50Ms, p.P99Ms, p.MaxMs, p.Errors, p.FirstErr)
+	}
+}
+
+func (r report) transfers(title string, results []transfer) {
+	if r.json {
+		for _, t := range results {
+			r.line(t)
+		}
+		return
+	}
+	fmt.Fprintf(r.w, "\n%s\n  %-34s %9s %9s %9s\n", title, "", "seconds", "MB/s", "peak MiB")
+	for _, t := range results {
+		fmt.Fprintf(r.w, "  %-34s %9.1f %9.0f %9d %s\n", t.Work, t.Seconds, t.MBps, t.PeakMiB, t.Note)
 	}
 }
 

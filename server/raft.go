@@ -29,20 +29,6 @@ const (
 	applyTimeout = 10 * time.Second
 )
 
-// strictTransport keeps heartbeats on Raft's main loop. The library's fast path for them changes term and state
-// from the connection's goroutine, unsynchronised with the loop that writes the log, so that an old leader can
-// write under a new leader's term after a partition heals (hashicorp/raft issue 695). Without the handler they
-// go the way of every other message; they wait behind disk writes then, which the timeouts allow for.
-type strictTransport struct{ *raft.NetworkTransport }
-
-// SetHeartbeatHandler ignores the handler.
-func (strictTransport) SetHeartbeatHandler(func(raft.RPC)) {}
-
-var (
-	_ raft.WithPreVote = strictTransport{}
-	_ raft.WithClose   = strictTransport{}
-)
-
 // streamLayer gives Raft the connections that arrive on the RPC port with its first byte. Raft's transport does
 // not end those it serves when it is closed, so this does.
 type streamLayer struct {
@@ -176,7 +162,7 @@ func (s *Server) startRaft() error {
 		Logger: s.log.Named("raft-net"), MsgpackUseNewTimeFormat: true,
 	})
 	s.raftConf = s.raftConfig()
-	return s.loadRaft(strictTransport{s.raftTransport})
+	return s.loadRaft(newStrictTransport(s.ctx, s.raftTransport))
 }
 
 // loadRaft brings Raft up on what the files hold. The libraries panic over a file that is damaged or a log with

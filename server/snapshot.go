@@ -135,6 +135,9 @@ func (s *Server) verifyArchive(ctx context.Context, archive io.Reader) (*snapsho
 			if err := structs.Decode(rec.Raw, key); err != nil {
 				return err
 			}
+			if !structs.IsUUID(key.KeyID) {
+				return fmt.Errorf("root key %q has no key ID; an archive that was redacted can't be restored", key.KeyID)
+			}
 			keys = append(keys, key)
 		}
 		return checker.Record(rec)

@@ -66,7 +66,7 @@ var ladder = []rung{
 	// Hundreds of nodes in one process, which no command does.
 	{pkg: "e2e/fleet", may: []string{"client", "e2e"}},
 	{pkg: "scripts/screenshot"},
-	{pkg: "bench", may: []string{"structs", "rpc/transport", "fsm", "keyring", "e2e"}},
+	{pkg: "bench", may: []string{"structs", "rpc/transport", "snapshot", "fsm", "keyring", "api", "e2e"}},
 
 	// The documents have no code, only tests that hold them to it.
 	{pkg: "docs"},
