@@ -126,6 +126,8 @@ type Config struct {
 	VerifyServerHostname bool
 	// HoldTimeout is how long a call waits for a leader.
 	HoldTimeout time.Duration
+	// NodeTimeout is how long a node may take to answer what a server asks of it.
+	NodeTimeout time.Duration
 	// MaxQueryTime bounds how long a blocking query waits, DefaultQueryTime is what it waits when it says nothing.
 	MaxQueryTime     time.Duration
 	DefaultQueryTime time.Duration
@@ -154,7 +156,7 @@ func DefaultConfig(region string) Config {
 	return Config{
 		Region: region, RotationThreshold: 720 * time.Hour,
 		Introduction: Introduction{Enforcement: EnforceWarn, DefaultTTL: 5 * time.Minute, MaxTTL: 30 * time.Minute},
-		HoldTimeout:  5 * time.Second, MaxQueryTime: 300 * time.Second, DefaultQueryTime: 300 * time.Second,
+		HoldTimeout:  5 * time.Second, NodeTimeout: 10 * time.Second, MaxQueryTime: 300 * time.Second, DefaultQueryTime: 300 * time.Second,
 		MaxInFlight: 4096, MaxBlocking: 200_000,
 	}
 }

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -57,12 +59,18 @@ func callSession(c *Call, conn *transport.Conn, req *structs.NodeSpecificRequest
 	if c.caller.Kind == CallerNode {
 		req.SetToken("")
 	}
-	stream, err := conn.OpenReverse(c.ctx)
+	// A node may be frozen, or mean harm.
+	ctx, cancel := context.WithTimeout(c.ctx, c.srv.cfg.NodeTimeout)
+	defer cancel()
+	stream, err := conn.OpenReverse(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: open stream to node %s: %w", structs.ErrNoNodeConn, req.NodeID, err)
 	}
 	defer stream.Close()
-	if err := transport.CallStream(c.ctx, stream, c.method.Name, req, reply); err != nil {
+	if err := transport.CallStream(ctx, stream, c.method.Name, req, reply); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return structs.Coded(http.StatusGatewayTimeout, "node %s did not answer within %s: %w", req.NodeID, c.srv.cfg.NodeTimeout, err)
+		}
 		if text, ok := transport.RemoteText(err); ok {
 			return structs.ErrorFromWire(text)
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"math/big"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +61,9 @@ type agent struct {
 	mu   sync.Mutex
 	seen []structs.NodeSpecificRequest
 	err  error
+
+	claims map[string]any // instead of good ones
+	silent bool           // never answers
 }
 
 func startAgent(t testing.TB) *agent {
@@ -69,7 +73,7 @@ func startAgent(t testing.TB) *agent {
 	return a
 }
 
-func (a *agent) ServeRPC(_ context.Context, _ *transport.Conn, name string, body []byte) (any, error) {
+func (a *agent) ServeRPC(ctx context.Context, _ *transport.Conn, name string, body []byte) (any, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var req structs.NodeSpecificRequest
@@ -79,6 +83,13 @@ func (a *agent) ServeRPC(_ context.Context, _ *transport.Conn, name string, body
 	a.seen = append(a.seen, req)
 	if a.err != nil {
 		return nil, a.err
+	}
+	if a.silent {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if name == "NodeIdentity.Get" && a.claims != nil {
+		return &structs.NodeIdentityGetResponse{Claims: a.claims}, nil
 	}
 	if name == "NodeIdentity.Get" {
 		return &structs.NodeIdentityGetResponse{Claims: map[string]any{"nomad_node_id": req.NodeID, "exp": 12.0}}, nil
@@ -144,6 +155,33 @@ func TestCallsReachANodeOverItsOwnSession(t *testing.T) {
 	_, err = getIdentity(w, "")
 	wantError(t, err, structs.ErrNoNodeConn, "No path to node")
 	wantCode(t, err, 404)
+}
+
+func TestANodeThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.NodeTimeout = 50 * time.Millisecond })
+	a := startAgent(t)
+	a.silent = true
+	a.join(t, w.listen(), 1)
+	_, err := getIdentity(w, "")
+	wantError(t, err, context.DeadlineExceeded, nodeID(1), "did not answer")
+	wantCode(t, err, 504)
+}
+
+func TestANodeThatAnswersAtLengthIsCutShort(t *testing.T) {
+	for name, claims := range map[string]map[string]any{
+		"bytes":  {"nomad_node_id": strings.Repeat("x", 2<<20)},
+		"values": {"nomad_node_id": make([]bool, 300_000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			a := startAgent(t)
+			a.claims = claims
+			a.join(t, w.listen(), 1)
+			if _, err := getIdentity(w, ""); err == nil {
+				t.Error("the server took it all")
+			}
+		})
+	}
 }
 
 func TestCallsReachANodeOverAnotherServer(t *testing.T) {

@@ -102,6 +102,9 @@ func (c *call) roundTrip(st *clientStream, limits structs.Limits, reply any) (re
 // responseHeaderLimits leave room for the longest error text that is worth passing on.
 var responseHeaderLimits = structs.Limits{MaxBytes: 1 << 20, MaxDepth: headerLimits.MaxDepth}
 
+// reverseLimits bound the answer of a peer that dialled us, which nobody has vouched for.
+var reverseLimits = structs.Limits{MaxBytes: 1 << 20, MaxValues: 1 << 16}
+
 // CallStream makes one call on a conversation that the caller owns, for instance one from Conn.OpenReverse. The errors are
 // those of Pool.Call. After a TransportError stream is out of step and must be closed. One call may be in flight at a time.
 func CallStream(ctx context.Context, stream net.Conn, method string, args, reply any) error {
@@ -111,7 +114,7 @@ func CallStream(ctx context.Context, stream net.Conn, method string, args, reply
 		return err
 	}
 	st := &clientStream{Conn: stream, r: NewReader(stream, 0), timed: true}
-	reuse, err := c.exchange(ctx, st, structs.Limits{MaxBytes: DefaultMaxResponseBytes}, reply)
+	reuse, err := c.exchange(ctx, st, reverseLimits, reply)
 	var te *TransportError
 	if !reuse && err == nil || errors.As(err, &te) && te.Sent {
 		// The stream carries an expired deadline or the rest of an answer; nothing else may use it.
