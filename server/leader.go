@@ -25,8 +25,8 @@ func (s *Server) watchLeadership() {
 	var done chan struct{}
 	step := func(leads bool) {
 		if stop != nil {
+			stop() // first, or a term that is just being set up would be ready after all
 			s.stepDown()
-			stop()
 			<-done
 			stop = nil
 		}
@@ -53,9 +53,22 @@ func (s *Server) watchLeadership() {
 
 // stepDown ends everything that only a leader may do, at once.
 func (s *Server) stepDown() {
+	s.readyMu.Lock()
 	s.ready.Store(false)
+	s.readyMu.Unlock()
 	s.lease.drop()
 	s.heartbeats.disable()
+}
+
+// becomeReady lets calls in, unless the term is over. It may have ended while it was set up, and this server may lead
+// again since, without having applied what was committed in between.
+func (s *Server) becomeReady(ctx context.Context) {
+	s.readyMu.Lock()
+	defer s.readyMu.Unlock()
+	if ctx.Err() == nil {
+		s.ready.Store(true)
+		s.log.Info("ready to serve as the leader")
+	}
 }
 
 // lead is one term as the leader: apply what earlier terms committed, set up what a leader needs, serve.
@@ -80,8 +93,7 @@ func (s *Server) lead(ctx context.Context) {
 	s.autopilot.Start(ctx)
 	defer func() { <-s.autopilot.Stop() }()
 
-	s.ready.Store(true)
-	s.log.Info("ready to serve as the leader")
+	s.becomeReady(ctx)
 
 	var tasks taskGroup
 	tasks.run(func() { s.markDown(ctx.Done()) })

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -302,4 +303,19 @@ func TestARestoreBringsBackNodesTimersAndKeysAndWakesWhoWaits(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestATermThatEndedWhileItWasSetUpServesNobody(t *testing.T) {
+	s := cluster(t, 1, nil)[0]
+	s.ready.Store(false)
+	over, end := context.WithCancel(t.Context())
+	end()
+	s.becomeReady(over)
+	if s.ready.Load() {
+		t.Error("ready in a term that is over")
+	}
+	s.becomeReady(t.Context())
+	if !s.ready.Load() {
+		t.Error("not ready in a term that goes on")
+	}
 }

@@ -55,6 +55,7 @@ type Server struct {
 	keysMu        sync.Mutex    // held from reading the replicated keys until the keyring has them
 	upkeepMu      sync.Mutex    // held from planning what is due for the keys until it is done
 	ready         atomic.Bool   // leads, and has applied everything of earlier terms
+	readyMu       sync.Mutex    // held while ready changes
 
 	restoring sync.Mutex // one restore at a time
 
