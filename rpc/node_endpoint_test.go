@@ -607,6 +607,14 @@ func TestKeyThatVanishesBetweenSigningAndApplying(t *testing.T) {
 		dropSigningKey(w, structs.NodeUpdateStatusMsg)
 		checkMint(t, w, must(w.heartbeat(1, token, renewal))(t), true)
 	})
+	t.Run("heartbeat of a node that comes back", func(t *testing.T) {
+		w := newWorld(t)
+		w.join(1)
+		w.setStatus(1, structs.NodeStatusDown)
+		w.clock.advance(48 * time.Hour) // the key that it names is not in use any more, and signs still
+		dropSigningKey(w, structs.NodeUpdateStatusMsg)
+		checkMint(t, w, must(w.heartbeat(1, secretOf(1)))(t), true)
+	})
 }
 
 func TestRenewalDuringARegistrationIsNotUndone(t *testing.T) {

@@ -103,14 +103,16 @@ func (t *Txn) identityTTL(old *nodeRow, keyID string, ttl time.Duration) (time.D
 		}
 		return max(ttl, old.IdentityTTL), nil
 	}
+	return ttl, t.requireRootKey(keyID)
+}
+
+// requireRootKey returns structs.ErrRootKeyNotFound for a key that does not exist.
+func (t *Txn) requireRootKey(keyID string) error {
 	key, err := t.rootKey(keyID)
-	if err != nil {
-		return 0, err
+	if err == nil && key == nil {
+		err = fmt.Errorf("identity signed with key %s: %w", keyID, structs.ErrRootKeyNotFound)
 	}
-	if key == nil {
-		return 0, fmt.Errorf("identity signed with key %s: %w", keyID, structs.ErrRootKeyNotFound)
-	}
-	return ttl, nil
+	return err
 }
 
 // UpdateNodeStatus sets a node's status, and which key signed its identity if the request names one (message
@@ -127,6 +129,12 @@ func (t *Txn) UpdateNodeStatus(index uint64, req *structs.NodeUpdateStatusReques
 	}
 	n := old.next()
 	if req.IdentitySigningKeyID != "" {
+		if req.IdentityTTL > 0 {
+			// One of ours has just signed. A node that is down may have named this very key before without keeping it.
+			if err := t.requireRootKey(req.IdentitySigningKeyID); err != nil {
+				return fmt.Errorf("update status of node %s: %w", req.NodeID, err)
+			}
+		}
 		n.IdentityTTL, err = t.identityTTL(old, req.IdentitySigningKeyID, req.IdentityTTL)
 		if err != nil {
 			return fmt.Errorf("update status of node %s: %w", req.NodeID, err)
