@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	semver "github.com/hashicorp/go-version"
 
 	"github.com/rollcall-id/rollcall/internal/version"
 	"github.com/rollcall-id/rollcall/keyring"
@@ -149,6 +150,9 @@ func (c *Config) Validate() error {
 	check(c.NodeName != "", "node name is empty")
 	check(c.RPCListener != nil, "there is no RPC listener")
 	check(c.RPCAdvertise != "", "RPC advertise address is empty")
+	if _, err := semver.NewVersion(c.Version); c.Version != "" && err != nil {
+		errs = append(errs, fmt.Errorf("version %q of this binary: %w; it must be built with a semantic version", c.Version, err))
+	}
 	check(c.BootstrapExpect >= 0, "bootstrap_expect %d is negative", c.BootstrapExpect)
 	check(!c.NonVoter || c.BootstrapExpect == 0, "a non-voting server can't bootstrap a cluster")
 	check(c.Raft.Multiplier >= 1 && c.Raft.Multiplier <= 10, "raft multiplier %d is not between 1 and 10", c.Raft.Multiplier)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/serf/serf"
 
+	"github.com/rollcall-id/rollcall/snapshot"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -231,6 +233,54 @@ func TestAServerThatIsTooOldForWhatIsInUseIsNotAddedToRaft(t *testing.T) {
 				t.Error("nothing is said against the old server")
 			}
 		})
+	}
+}
+
+func TestAFeatureWaitsForServersOfRaftThatGossipHasNotSeen(t *testing.T) {
+	s := cluster(t, 1, nil)[0]
+	gate := &structs.FeatureGate{Name: "next", MinVersion: "0.1.0"}
+	if err := s.blocked(gate); err != nil {
+		t.Fatal(err)
+	}
+	absent := newUUID()
+	if err := s.raft.AddNonvoter(raft.ServerID(absent), "127.0.0.1:1", 0, membershipTimeout).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.blocked(gate); err == nil || !strings.Contains(err.Error(), absent) {
+		t.Errorf("got %v, want an error that names the server", err)
+	}
+}
+
+func TestABinaryWithAnUnreadableVersionIsRefused(t *testing.T) {
+	c := testConfig(t, "s1", 1)
+	c.Version = "tomorrow's"
+	s, err := New(c)
+	if err == nil {
+		_ = s.Shutdown()
+	}
+	if err == nil || !strings.Contains(err.Error(), "tomorrow's") {
+		t.Errorf("got %v, want a refusal that shows the version", err)
+	}
+}
+
+// A leader that finds a state without gates opens them before it says that it is ready, and not some time later.
+func TestALeaderOpensGatesBeforeItServes(t *testing.T) {
+	s := cluster(t, 1, func(c *Config) { c.DataDir = t.TempDir() })[0]
+	archive, err := snapshot.Verify(t.Context(), bytes.NewReader(fixture(t, "early.snap")), snapshot.VerifyOptions{TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	// The other occasion to open them is a look at the members, which only comes when they change or a minute has passed.
+	// A first one may still be due, so this may find them open already.
+	if err := s.raft.Restore(archive.Meta.Raft(), archive.State(), restoreTimeout); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.establish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.openFeatureNames(); got != "node_identity,state_digest" {
+		t.Errorf("features in use: %q", got)
 	}
 }
 
