@@ -58,7 +58,9 @@ func (s *Server) nodeRegister(c *Call, req *structs.NodeRegisterRequest, reply *
 	if err := s.admit(c, n, existing); err != nil {
 		return err
 	}
-	s.prepareRegistration(c, n, existing)
+	if err := s.prepareRegistration(c, n, existing); err != nil {
+		return err
+	}
 	req.CreateNodePool = s.cfg.Region == s.cfg.AuthoritativeRegion
 
 	var minted *identity
@@ -145,7 +147,7 @@ func (s *Server) introduce(c *Call, n *structs.Node) error {
 }
 
 // prepareRegistration fills in what the node leaves open and what only this server may say.
-func (s *Server) prepareRegistration(c *Call, n, existing *structs.Node) {
+func (s *Server) prepareRegistration(c *Call, n, existing *structs.Node) error {
 	if n.Status == "" {
 		n.Status = structs.NodeStatusInit
 	}
@@ -159,11 +161,19 @@ func (s *Server) prepareRegistration(c *Call, n, existing *structs.Node) {
 	n.CreateIndex, n.ModifyIndex = 0, 0
 	n.LastMissedHeartbeatIndex, n.LastAllocUpdateIndex = 0, 0
 	n.IdentitySigningKeyID, n.IdentityTTL = "", 0
-	if existing != nil {
-		n.Status = existing.Status
-		n.IdentitySigningKeyID, n.IdentityTTL = existing.IdentitySigningKeyID, existing.IdentityTTL
-		n.SchedulingEligibility = existing.SchedulingEligibility
+	if existing == nil {
+		return nil
 	}
+	n.Status = existing.Status
+	n.SchedulingEligibility = existing.SchedulingEligibility
+	key, err := c.state().RootKeyByID(nil, existing.IdentitySigningKeyID)
+	if err != nil {
+		return fmt.Errorf("look up root key %s: %w", existing.IdentitySigningKeyID, err)
+	}
+	if key != nil { // one that is gone is of no use, and applying would take it for new
+		n.IdentitySigningKeyID, n.IdentityTTL = existing.IdentitySigningKeyID, existing.IdentityTTL
+	}
+	return nil
 }
 
 func (s *Server) applyRegistration(req *structs.NodeRegisterRequest, minted *identity, existing *structs.Node) (Applied, error) {

@@ -607,6 +607,28 @@ func TestKeyThatVanishesBetweenSigningAndApplying(t *testing.T) {
 		dropSigningKey(w, structs.NodeUpdateStatusMsg)
 		checkMint(t, w, must(w.heartbeat(1, token, renewal))(t), true)
 	})
+	t.Run("registration of a node that comes back", func(t *testing.T) {
+		w := newWorld(t)
+		w.join(1)
+		w.setStatus(1, structs.NodeStatusDown)
+		w.clock.advance(48 * time.Hour)
+		dropSigningKey(w, structs.NodeRegisterMsg)
+		checkMint(t, w, must(w.register(testNode(1), secretOf(1)))(t), true)
+	})
+	t.Run("registration that carries over a key which is gone", func(t *testing.T) {
+		w := newWorld(t)
+		w.join(1)
+		w.setStatus(1, structs.NodeStatusDown)
+		w.clock.advance(48 * time.Hour)
+		gone := w.node(1).IdentitySigningKeyID
+		w.addKey(structs.KeyStateActive)
+		w.mustApply(structs.RootKeyDeleteMsg, &structs.KeyringDeleteRequest{KeyID: gone, At: w.clock.Now().Unix()})
+		n := testNode(1)
+		n.Attributes = map[string]string{"os.name": "linux"} // of an agent that takes no identities
+		if reply := must(w.register(n, secretOf(1)))(t); reply.SignedIdentity != nil || w.node(1).IdentitySigningKeyID != "" {
+			t.Errorf("reply %+v, node names key %q", reply, w.node(1).IdentitySigningKeyID)
+		}
+	})
 	t.Run("heartbeat of a node that comes back", func(t *testing.T) {
 		w := newWorld(t)
 		w.join(1)

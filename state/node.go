@@ -41,6 +41,9 @@ func (t *Txn) UpsertNode(index uint64, req *structs.NodeRegisterRequest) error {
 		return err
 	}
 	n.IdentityTTL, err = t.identityTTL(old, n.IdentitySigningKeyID, n.IdentityTTL)
+	if err == nil && n.IdentitySigningKeyID != "" && req.Node.IdentityTTL > 0 {
+		err = t.requireRootKey(n.IdentitySigningKeyID) // of ours, which name no key that is gone
+	}
 	if err != nil {
 		return fmt.Errorf("register node %s: %w", n.ID, err)
 	}
