@@ -90,7 +90,7 @@ func change(path string, v reflect.Value, visit func(path string)) {
 			change(fmt.Sprintf("%s[%d]", path, i), v.Index(i), visit)
 		}
 	case reflect.Map:
-		m := v.Interface().(map[string]string)
+		m := v.Convert(reflect.TypeFor[map[string]string]()).Interface().(map[string]string)
 		a, b := m["key0"], m["key1"]
 		try(" with one entry", map[string]string{"key0": a})
 		try(" empty", map[string]string{})

@@ -59,15 +59,15 @@ type Node struct {
 	CgroupParent string
 	HTTPAddr     string // host:port
 	TLSEnabled   bool
-	Attributes   map[string]string
+	Attributes   StringMap
 
 	NodeResources     Raw
 	ReservedResources Raw
 	Resources         Raw `json:",omitzero"` // before 1.11 only
 	Reserved          Raw `json:",omitzero"` // before 1.11 only
 
-	Links         map[string]string
-	Meta          map[string]string
+	Links         StringMap
+	Meta          StringMap
 	NodeClass     string
 	NodePool      string
 	ComputedClass string
