@@ -61,7 +61,7 @@ var ladder = []rung{
 	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "fsm", "replay", "config", "api", "snapshotagent", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
-	{pkg: "e2e", may: []string{"structs", "api"}, blackBox: true},
+	{pkg: "e2e", may: []string{"structs", "snapshot", "api"}, blackBox: true},
 	{pkg: "e2e/demo", may: []string{"structs", "api", "e2e"}, blackBox: true},
 	// Hundreds of nodes in one process, which no command does.
 	{pkg: "e2e/fleet", may: []string{"client", "e2e"}},
