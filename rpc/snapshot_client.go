@@ -129,6 +129,9 @@ func RestoreSnapshot(ctx context.Context, conn net.Conn, req *structs.SnapshotRe
 	switch {
 	case got.refusal != nil:
 		return nil, got.refusal
+	case errors.Is(sent, errAnswered) && got.err != nil:
+		// It was no answer that stopped the sending but the end of the connection.
+		return nil, streamError(ctx, SnapshotRestore, fmt.Errorf("send archive: the server ended the call: %w", got.err))
 	case sent != nil:
 		return nil, streamError(ctx, SnapshotRestore, sent)
 	case got.err != nil:
