@@ -156,13 +156,19 @@ func (s *Server) startRaft() error {
 		return err
 	}
 	s.stores = st
+	if err := s.dropSuperseded(); err != nil {
+		return err
+	}
+	if err := s.noteNewestSnapshot(); err != nil {
+		return err
+	}
 	s.raftLayer = newStreamLayer(s.transport.RaftLayer(), s.log.Named("raft-net"))
 	s.raftTransport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: s.raftLayer, MaxPool: raftMaxPool, Timeout: raftTransportTimeout,
 		Logger: s.log.Named("raft-net"), MsgpackUseNewTimeFormat: true,
 	})
 	s.raftConf = s.raftConfig()
-	return s.loadRaft(newStrictTransport(s.ctx, s.raftTransport))
+	return s.loadRaft(newStrictTransport(s.ctx, s.raftTransport, s.checkAppend))
 }
 
 // loadRaft brings Raft up on what the files hold. The libraries panic over a file that is damaged or a log with

@@ -17,8 +17,9 @@ import (
 // is a follower and writes no log, so the fast path is safe for that while and is used for it.
 type strictTransport struct {
 	*raft.NetworkTransport
-	ctx context.Context // ends with the server
-	out chan raft.RPC   // what Raft's main loop consumes
+	ctx   context.Context                        // ends with the server
+	out   chan raft.RPC                          // what Raft's main loop consumes
+	check func(*raft.AppendEntriesRequest) error // says what Raft must not see
 
 	mu       sync.Mutex    // guards the fields below
 	installs int           // that the main loop has been given and has not answered
@@ -30,9 +31,9 @@ var (
 	_ raft.WithClose   = (*strictTransport)(nil)
 )
 
-// newStrictTransport wraps t until ctx ends.
-func newStrictTransport(ctx context.Context, t *raft.NetworkTransport) *strictTransport {
-	s := &strictTransport{NetworkTransport: t, ctx: ctx, out: make(chan raft.RPC), busy: make(chan struct{})}
+// newStrictTransport wraps t until ctx ends. Entries that check returns an error for are refused with it.
+func newStrictTransport(ctx context.Context, t *raft.NetworkTransport, check func(*raft.AppendEntriesRequest) error) *strictTransport {
+	s := &strictTransport{NetworkTransport: t, check: check, ctx: ctx, out: make(chan raft.RPC), busy: make(chan struct{})}
 	go s.forward(t.Consumer())
 	return s
 }
@@ -83,8 +84,14 @@ func (t *strictTransport) forward(in <-chan raft.RPC) {
 			return
 		}
 		begin := func() {}
-		if _, ok := rpc.Command.(*raft.InstallSnapshotRequest); ok {
+		switch req := rpc.Command.(type) {
+		case *raft.InstallSnapshotRequest:
 			rpc, begin = t.noteAnswer(rpc)
+		case *raft.AppendEntriesRequest:
+			if err := t.check(req); err != nil {
+				rpc.Respond(nil, err)
+				continue
+			}
 		}
 		select {
 		case t.out <- rpc:

@@ -21,7 +21,7 @@ func transportUnderTest(t *testing.T) (trans *strictTransport, fast chan struct{
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: 1, Timeout: time.Second})
 	t.Cleanup(func() { _ = inner.Close() })
 	fast = make(chan struct{}, 10)
-	return newStrictTransport(ctx, inner), fast
+	return newStrictTransport(ctx, inner, func(*raft.AppendEntriesRequest) error { return nil }), fast
 }
 
 func TestHeartbeatsTakeTheFastPathOnlyWhileASnapshotIsInstalled(t *testing.T) {

@@ -57,7 +57,9 @@ type Server struct {
 	ready         atomic.Bool   // leads, and has applied everything of earlier terms
 	readyMu       sync.Mutex    // held while ready changes
 
-	restoring sync.Mutex // one restore at a time
+	restoring   sync.Mutex                        // one restore at a time
+	newest      atomic.Pointer[raft.SnapshotMeta] // see checkAppend; nil if there is none
+	superseding sync.Once                         // the server stops because of newest
 
 	ctx      context.Context
 	cancel   context.CancelFunc

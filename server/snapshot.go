@@ -103,7 +103,8 @@ func (p snapshots) Restore(ctx context.Context, archive io.Reader) error {
 	}
 	defer verified.Close()
 	s.log.Warn("restoring the state of the cluster from a snapshot", "index", verified.Meta.Index, "created", verified.Meta.Created())
-	if err := s.raft.Restore(verified.Meta.Raft(), verified.State(), restoreTimeout); err != nil {
+	err = s.raft.Restore(verified.Meta.Raft(), verified.State(), restoreTimeout)
+	if err := errors.Join(err, s.noteNewestSnapshot()); err != nil {
 		return fmt.Errorf("hand the state to Raft: %w", err)
 	}
 	if err := s.barrier(); err != nil {
