@@ -17,16 +17,35 @@ const (
 	keyLoadWait = 10 * time.Second
 )
 
-// collectNodes removes the nodes that have been down for the threshold or longer.
+// collectNodes removes the nodes that have been down for the threshold or longer, but none whose identity may still
+// verify: with its record would go what keeps the key that signed it.
 func (s *Server) collectNodes(_ context.Context, threshold time.Duration) error {
+	now := s.cfg.Clock()
+	before := now.Add(-threshold).Unix()
+	return s.removeNodes(threshold, func(n *structs.Node) bool { return n.StatusUpdatedAt <= before && !holdsIdentity(n, now) })
+}
+
+// collectNodesNow removes the nodes that are down, whatever identities they hold: an operator has asked for it.
+func (s *Server) collectNodesNow(threshold time.Duration) error {
+	before := s.cfg.Clock().Add(-threshold).Unix()
+	return s.removeNodes(threshold, func(n *structs.Node) bool { return n.StatusUpdatedAt <= before })
+}
+
+// holdsIdentity reports whether an identity of a node that is down can still verify. Of one whose lifetime is not
+// known it is not said.
+func holdsIdentity(n *structs.Node, now time.Time) bool {
+	return n.IdentitySigningKeyID != "" && n.IdentityTTL > 0 && n.UsesKey(n.IdentitySigningKeyID, now.Unix())
+}
+
+// removeNodes removes the nodes that are down and fit.
+func (s *Server) removeNodes(threshold time.Duration, fits func(*structs.Node) bool) error {
 	nodes, err := s.fsm.State().Nodes(nil)
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	before := s.cfg.Clock().Add(-threshold).Unix()
 	var ids []string
 	for n := range nodes {
-		if n.Status == structs.NodeStatusDown && n.StatusUpdatedAt <= before {
+		if n.Status == structs.NodeStatusDown && fits(n) {
 			ids = append(ids, n.ID)
 		}
 	}

@@ -66,6 +66,24 @@ func TestNodesThatAreDownForTheThresholdAreRemoved(t *testing.T) {
 	}
 }
 
+func TestANodeIsNotRemovedByItselfWhileItsIdentityMayVerify(t *testing.T) {
+	now := time.Now()
+	n := &structs.Node{Status: structs.NodeStatusDown, StatusUpdatedAt: now.Add(-25 * time.Hour).Unix(), IdentitySigningKeyID: "k"}
+	for _, c := range []struct {
+		ttl  time.Duration
+		want bool
+	}{{0, false}, {24 * time.Hour, false}, {26 * time.Hour, true}, {30 * 24 * time.Hour, true}} {
+		n.IdentityTTL = c.ttl
+		if got := holdsIdentity(n, now); got != c.want {
+			t.Errorf("identity of %s, down for 25 hours: %t, want %t", c.ttl, got, c.want)
+		}
+	}
+	n.IdentitySigningKeyID = ""
+	if holdsIdentity(n, now) {
+		t.Error("a node that never had an identity is kept")
+	}
+}
+
 func TestManyNodesAreRemovedInBoundedCommands(t *testing.T) {
 	s := cluster(t, 1, nil)[0]
 	addNodes(t, s, structs.MaxNodesPerDeregister+10, structs.NodeStatusDown, time.Now().Add(-25*time.Hour))

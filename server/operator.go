@@ -124,7 +124,7 @@ func (s *Server) handOver(transfer func() raft.Future) error {
 
 // CollectGarbage removes what is no longer needed, at once.
 func (s *Server) CollectGarbage(ctx context.Context, nodeThreshold time.Duration) error {
-	if err := s.collectNodes(ctx, nodeThreshold); err != nil {
+	if err := s.collectNodesNow(nodeThreshold); err != nil {
 		return err
 	}
 	return s.maintainKeys(ctx)
