@@ -115,14 +115,20 @@ func verifyAlways(ctx context.Context, issuer string, fleet *Fleet) (stop func()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	seen := map[string]bool{}
+	v, err := NewVerifier(ctx, issuer)
+	for _, token := range fleet.Held() {
+		if err == nil {
+			_, err = v.Verify(ctx, token.Raw) // it has the keys now, whatever happens to the issuer next
+		}
+		break
+	}
 	go func() {
-		v, err := NewVerifier(ctx, issuer)
 		if err != nil {
 			done <- err
 			return
 		}
 		going := errors.New("verifying")
-		err = Eventually(ctx, "verify identities", testLimit, func(ctx context.Context) error {
+		err := Eventually(ctx, "verify identities", testLimit, func(ctx context.Context) error {
 			for _, token := range fleet.Held() {
 				if _, err := v.Verify(ctx, token.Raw); err != nil && ctx.Err() == nil {
 					return Final(fmt.Errorf("identity of node %s under key %s, issued at %s: %w", token.NodeID, token.KeyID, token.IssuedAt, err))
