@@ -84,9 +84,9 @@ func (s *Server) Wipe() error {
 	return os.RemoveAll(s.Dir)
 }
 
-// WaitSameState waits until all running servers have the same state, and returns its digest. Servers that have been restarted
-// since the last command may say another index of the same state.
-func (c *Cluster) WaitSameState(ctx context.Context) (structs.StateDigest, error) {
+// WaitSameState waits until all running servers have the same state, and returns its digest. With index they must say the same
+// index too, which those that have been restarted since the last command may not.
+func (c *Cluster) WaitSameState(ctx context.Context, index bool) (structs.StateDigest, error) {
 	var same structs.StateDigest
 	err := Eventually(ctx, "come to the same state", sameStateTime, func(ctx context.Context) error {
 		var seen []string
@@ -96,7 +96,7 @@ func (c *Cluster) WaitSameState(ctx context.Context) (structs.StateDigest, error
 			if err != nil {
 				return fmt.Errorf("ask %s for its digest: %w", s.Name, err)
 			}
-			equal = equal && (len(seen) == 0 || d.Digest == same.Digest)
+			equal = equal && (len(seen) == 0 || d.Digest == same.Digest && (!index || d.Index == same.Index))
 			same = d
 			seen = append(seen, fmt.Sprintf("%s %s at index %d", s.Name, d.Digest, d.Index))
 		}
@@ -104,7 +104,7 @@ func (c *Cluster) WaitSameState(ctx context.Context) (structs.StateDigest, error
 		case len(seen) == 0:
 			return Final(errors.New("no server runs"))
 		case !equal:
-			return fmt.Errorf("digests differ: %s", strings.Join(seen, ", "))
+			return fmt.Errorf("they differ: %s", strings.Join(seen, ", "))
 		}
 		return nil
 	})

@@ -37,9 +37,10 @@ func saved(t *testing.T, ctx context.Context, s *Server, stale bool) []byte {
 	return archive
 }
 
+// sameState waits until servers that have not been restarted have the same state at the same index.
 func sameState(t *testing.T, ctx context.Context, c *Cluster) structs.StateDigest {
 	t.Helper()
-	d, err := c.WaitSameState(ctx)
+	d, err := c.WaitSameState(ctx, true)
 	must(t, err)
 	return d
 }
