@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -177,9 +179,26 @@ func TestAServerKilledDuringARestoreLeavesTheOldStateOrTheNew(t *testing.T) {
 		}
 		now = then
 	}
+	for _, s := range h.c.Servers {
+		if left := unfinished(t, s.Dir); len(left) > 0 {
+			t.Errorf("%s has kept %v", s.Name, left)
+		}
+	}
 	if kept == 0 || replaced == 0 {
 		t.Errorf("%d restores left the old state, %d the new one: want some of each, or else the moments were not spread over a restore", kept, replaced)
 	}
+}
+
+// unfinished lists the files and folders that were being written when a server was killed.
+func unfinished(t *testing.T, dir string) (left []string) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if name := filepath.Base(path); strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") {
+			left = append(left, path)
+		}
+		return err
+	}))
+	return left
 }
 
 // The leader has restored a snapshot and dies before any other server has it. The others go on with the old state, and the

@@ -46,9 +46,12 @@ func (p snapshots) Save(ctx context.Context) (_ *rpc.SavedSnapshot, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name()))
+			err = errors.Join(err, tmp.Close())
 		}
 	}()
+	if err := os.Remove(tmp.Name()); err != nil { // it has no name that could outlive the process
+		return nil, err
+	}
 	written, err := snapshot.Write(ctx, tmp, snapshot.MetaFromRaft(meta), snapshot.From(src), snapshot.WriteOptions{TempDir: p.s.cfg.DataDir})
 	if err != nil {
 		return nil, err
@@ -57,13 +60,8 @@ func (p snapshots) Save(ctx context.Context) (_ *rpc.SavedSnapshot, err error) {
 		return nil, err
 	}
 	p.s.log.Info("saved a snapshot", "index", meta.Index, "bytes", written.Size)
-	return &rpc.SavedSnapshot{Index: meta.Index, Digest: written.DigestHeader(), Body: temporary{tmp}}, nil
+	return &rpc.SavedSnapshot{Index: meta.Index, Digest: written.DigestHeader(), Body: tmp}, nil
 }
-
-// temporary is a file that goes when it is closed.
-type temporary struct{ *os.File }
-
-func (t temporary) Close() error { return errors.Join(t.File.Close(), os.Remove(t.Name())) }
 
 // takeSnapshot has Raft take a snapshot, or finds the one that is as new as the state.
 func (s *Server) takeSnapshot(ctx context.Context) (*raft.SnapshotMeta, io.ReadCloser, error) {

@@ -77,6 +77,9 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 	if err != nil {
 		return nil, fmt.Errorf("open Raft log %s: %w", path, err)
 	}
+	if err := removeUnfinished(filepath.Join(raftDir, "snapshots")); err != nil {
+		return nil, errors.Join(err, bolt.Close())
+	}
 	snaps, err := raft.NewFileSnapshotStoreWithLogger(raftDir, snapshotsRetained, log.Named("snapshots"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", raftDir, err), bolt.Close())
@@ -89,6 +92,24 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 		}
 	}
 	return s, nil
+}
+
+// removeUnfinished removes the snapshots that a server was writing when it was killed, which nobody else ever does. The log is
+// open, so no other server writes them.
+func removeUnfinished(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("look for unfinished snapshots: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".tmp") {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("remove unfinished snapshot: %w", err)
+		}
+	}
+	return nil
 }
 
 // openBolt opens the log's file once it has been found sound. The library panics over pages that make no sense to

@@ -50,6 +50,30 @@ type raftAddrOnly struct{ raft.Transport }
 
 func (raftAddrOnly) EncodePeer(raft.ServerID, raft.ServerAddress) []byte { return nil }
 
+func TestUnfinishedSnapshotsAreRemovedWhenTheFilesAreOpened(t *testing.T) {
+	s := loneRaftFiles(t, 1, 10, 5)
+	if err := s.stores.close(); err != nil {
+		t.Fatal(err)
+	}
+	unfinished := filepath.Join(s.cfg.DataDir, "raft", "snapshots", "2-9-1.tmp")
+	if err := os.Mkdir(unfinished, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(unfinished, "state.bin"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.stores, err = openStores(s.cfg.DataDir, RaftConfig{}, s.log, s.fail); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(unfinished); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("unfinished snapshot: %v, want that it is gone", err)
+	}
+	if list, err := s.stores.snaps.List(); err != nil || len(list) != 1 {
+		t.Errorf("snapshots %+v, %v, want the finished one", list, err)
+	}
+}
+
 func TestAnEntryWhereTheSnapshotIsStopsTheServer(t *testing.T) {
 	entries := func(term uint64, indexes ...uint64) (out []*raft.Log) {
 		for _, i := range indexes {
