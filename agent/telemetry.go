@@ -36,9 +36,10 @@ func startTelemetry(c *config.Config) (*telemetry, error) {
 	conf.EnableHostname = !t.DisableHostname
 	conf.HostName = c.Name
 	conf.EnableRuntimeMetrics = false // the library would sample for ever, into sinks that are closed
-	m, err := metrics.NewGlobal(conf, sinks)
+	sink := &closableSink{sinks: sinks}
+	m, err := metrics.NewGlobal(conf, sink)
 	if err != nil {
-		sinks.Shutdown()
+		sink.Shutdown()
 		return nil, fmt.Errorf("start telemetry: %w", err)
 	}
 	go out.sample(m, t.CollectionInterval)
@@ -90,7 +91,7 @@ func (t *telemetry) sample(m *metrics.Metrics, interval time.Duration) {
 	}
 }
 
-// stop ends the sending. Nothing else of the process may send metrics any more.
+// stop ends the sending; what comes later is dropped.
 func (t *telemetry) stop() {
 	close(t.done)
 	<-t.stopped
