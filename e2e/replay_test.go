@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -71,6 +73,14 @@ func TestAStoppedServersLogReplaysToItsState(t *testing.T) {
 	commandOK(t, ctx, c, nil, "-address="+leader.HTTP, "operator", "snapshot", "save", archive)
 
 	for _, s := range c.Servers {
+		// Each server takes its snapshots at times of its own.
+		must(t, Eventually(ctx, "a snapshot of "+s.Name, time.Minute, func(context.Context) error {
+			whole, err := filepath.Glob(filepath.Join(s.Dir, "server", "raft", "snapshots", "*-*-*[0-9]", "meta.json"))
+			if err == nil && len(whole) == 0 {
+				err = errors.New("there is none yet")
+			}
+			return err
+		}))
 		must(t, s.Kill())
 		var info struct{ Configuration, Snapshots []json.RawMessage }
 		commandOK(t, ctx, c, &info, "operator", "raft", "info", "-json", s.Dir)
