@@ -3,7 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,16 +31,31 @@ func listen(t *testing.T) net.Listener {
 	return ln
 }
 
+// Gossip's ports are taken from below those that the system gives out by itself: between looking at one of these and
+// opening it, any connection or listener of another test could have got it.
+const (
+	firstPort = 10_000
+	portCount = 10_000
+)
+
+// lastPort is the place of the port that was taken last; where it begins differs from process to process.
+var lastPort = func() *atomic.Uint32 {
+	p := new(atomic.Uint32)
+	p.Store(rand.Uint32N(portCount))
+	return p
+}()
+
 // freePort finds a port that gossip can have, for TCP and UDP.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 50 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for range portCount {
+		port := firstPort + int(lastPort.Add(1)%portCount)
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		ln, err := net.Listen("tcp", addr)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := ln.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenPacket("udp", ln.Addr().String())
+		udp, err := net.ListenPacket("udp", addr)
 		_ = ln.Close()
 		if err == nil {
 			_ = udp.Close()
