@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rollcall-id/rollcall/config"
+	eventual "github.com/rollcall-id/rollcall/internal/eventually"
 	"github.com/rollcall-id/rollcall/internal/leak"
 )
 
@@ -134,21 +135,7 @@ func (p *process) httpAddr(t *testing.T) string {
 // eventually waits until ok says so.
 func eventually(t *testing.T, what string, ok func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+	eventual.True(t, what, ok)
 }
 
 // takenPort listens on a port for the test's time.

@@ -53,8 +53,8 @@ func (s *Server) callNode(c *Call, req *structs.NodeSpecificRequest, reply any) 
 	return s.call(c, addr, req, reply)
 }
 
-// callSession makes the call on a new stream toward the node. The node checks an operator's token itself; what
-// proves who another node is must not come into its hands.
+// callSession makes the call on a new stream toward the node. An agent of another system checks an operator's
+// token itself, so it is sent along; what proves who another node is must not come into its hands.
 func callSession(c *Call, conn *transport.Conn, req *structs.NodeSpecificRequest, reply any) error {
 	if c.caller.Kind == CallerNode {
 		req.SetToken("")

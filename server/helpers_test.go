@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	eventual "github.com/rollcall-id/rollcall/internal/eventually"
 	"github.com/rollcall-id/rollcall/internal/leak"
 	"github.com/rollcall-id/rollcall/rpc/transport"
 	"github.com/rollcall-id/rollcall/structs"
@@ -131,24 +131,10 @@ func cluster(t *testing.T, n int, edit func(*Config)) []*Server {
 	return servers
 }
 
-// eventually waits until ok says so, looking often; the time is generous since machines are slow at times.
+// eventually waits until ok says so.
 func eventually(t *testing.T, what string, ok func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ok()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+	eventual.True(t, what, ok)
 }
 
 // waitLeader returns the server that leads and is ready.

@@ -10,7 +10,7 @@ import (
 
 const (
 	// Patience is how long a condition may take; generous, since machines are slow at times.
-	Patience = 30 * time.Second
+	Patience = time.Minute
 	interval = 5 * time.Millisecond
 )
 
