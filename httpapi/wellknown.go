@@ -78,13 +78,14 @@ func (c *call) readAnyServer(method string, out any) error {
 }
 
 // keyMaxAge is half the time until the newest key is due to be replaced, and up to a tenth more so that verifiers don't
-// all come back at once.
+// all come back at once. A key from a clock that was ahead does not make it longer than a new one does.
 func (c *call) keyMaxAge(keys []*structs.PublicKey, threshold time.Duration) time.Duration {
 	var newest int64
 	for _, k := range keys {
 		newest = max(newest, k.CreateTime)
 	}
-	age := max(time.Unix(0, newest).Add(threshold).Sub(c.now())/2, minKeyAge)
+	left := min(time.Unix(0, newest).Add(threshold).Sub(c.now()), threshold)
+	age := max(left/2, minKeyAge)
 	return age + c.jitter(age/10)
 }
 

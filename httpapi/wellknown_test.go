@@ -99,6 +99,7 @@ func TestJWKSCacheControl(t *testing.T) {
 		{"a fresh key", now, false, "max-age=1296000"},
 		{"a fresh key with the full jitter", now, true, "max-age=1425600"},
 		{"a key half through", now.Add(-360 * time.Hour), false, "max-age=648000"},
+		{"a key from a clock that was ahead", now.Add(7200 * time.Hour), false, "max-age=1296000"},
 		{"a key that is overdue", now.Add(-7200 * time.Hour), false, "max-age=900"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
