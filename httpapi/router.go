@@ -27,6 +27,7 @@ type route struct {
 	methods methods
 	pattern string
 	handle  handler
+	access  access
 }
 
 // node is one segment of the route tree. A literal segment wins over a parameter, so the pool named "drain" is found

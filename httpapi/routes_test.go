@@ -374,8 +374,8 @@ func TestEveryRouteIsTested(t *testing.T) {
 
 func TestRouteTableMistakesStopTheProgram(t *testing.T) {
 	for name, table := range map[string][]route{
-		"twice":           {{get, "/v1/a", getLeader}, {get, "/v1/a", getLeader}},
-		"parameter names": {{get, "/v1/{a}", getLeader}, {get, "/v1/{b}/c", getLeader}},
+		"twice":           {{get, "/v1/a", getLeader, public}, {get, "/v1/a", getLeader, public}},
+		"parameter names": {{get, "/v1/{a}", getLeader, public}, {get, "/v1/{b}/c", getLeader, public}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

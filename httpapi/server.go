@@ -115,6 +115,11 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 	if cfg.Region == "" {
 		return nil, errors.New("start HTTP API: no region")
 	}
+	for _, r := range routeTable {
+		if err := r.check(); err != nil {
+			return nil, fmt.Errorf("start HTTP API: %w", err)
+		}
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
 	}

@@ -7,12 +7,9 @@ import (
 )
 
 func (s *Server) registerAllocMethods() {
-	handle(s, Spec{Name: "Alloc.GetAllocs", Auth: AuthNode, Blocking: true}, allowNode[structs.AllocsGetRequest], s.allocGetAllocs)
-	handle(s, Spec{Name: "Node.UpdateAlloc", Auth: AuthNode}, allowNode[structs.NodeUpdateAllocRequest], s.nodeUpdateAlloc)
+	handle(s, Spec{Name: "Alloc.GetAllocs", Blocking: true}, s.allocGetAllocs)
+	handle(s, Spec{Name: "Node.UpdateAlloc"}, s.nodeUpdateAlloc)
 }
-
-// allowNode is for what any node may ask about itself, where authentication is all that names it.
-func allowNode[Req any](c *Call, _ *Req) error { return c.requireNode(c.caller.NodeID) }
 
 // allocGetAllocs answers as a cluster without allocations does: it has none of those asked for.
 func (s *Server) allocGetAllocs(c *Call, req *structs.AllocsGetRequest, reply *structs.AllocsGetResponse) error {

@@ -55,7 +55,7 @@ func (c *Caller) Expired() bool { return errors.Is(c.Err, structs.ErrTokenExpire
 // authenticate finds out who calls. It returns an error if the method can't be called with this credential.
 func (c *Call) authenticate() error {
 	var err error
-	switch c.method.Auth {
+	switch c.method.access.auth() {
 	case AuthMint:
 		c.caller, err = c.authenticateMint()
 	case AuthNode:

@@ -4,54 +4,56 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// allowAnyone is for what is public: verification keys, the leader's address.
-func allowAnyone[Req any](*Call, *Req) error { return nil }
-
-// allowRead is for what operators read. A node may read too; a workload or an introduction may not.
-func allowRead[Req any](c *Call, _ *Req) error {
-	switch c.caller.Kind {
-	case CallerAnonymous, CallerServer, CallerNode:
+// authorize decides whether the caller may make this request, by the method's row in the access table. What is done in
+// a node's name is compared with the authenticated node, whoever asks and whether ACLs are on or off.
+func (c *Call) authorize(req any) error {
+	a := c.method.access
+	switch a.By {
+	case ByAnyone:
 		return nil
+	case ByServer:
+		return c.require(c.caller.Kind == CallerServer)
+	case ByRegistrant:
+		if c.caller.Err != nil && !c.caller.Expired() {
+			return structs.ErrPermissionDenied
+		}
+		if c.caller.Kind != CallerNode {
+			return nil // whether it may join is for the endpoint to say, which knows the node
+		}
+		return c.requireSelf(req)
+	case ByNode:
+		return c.requireSelf(req)
+	case ByOperator:
+		if a.Self && c.caller.Kind == CallerNode && !a.NodesRead {
+			return c.requireSelf(req)
+		}
+		return c.authorizeOperator(a)
 	}
 	return structs.ErrPermissionDenied
 }
 
-// allowOperator is for what operators change. No identity, a node's neither, is enough for it.
-func allowOperator[Req any](c *Call, _ *Req) error {
+// authorizeOperator is for what operators do. Without ACLs whoever shows no credential is one. A workload or an
+// introduction never is.
+func (c *Call) authorizeOperator(a Access) error {
 	switch c.caller.Kind {
 	case CallerAnonymous, CallerServer:
 		return nil
+	case CallerNode:
+		return c.require(a.NodesRead)
 	}
 	return structs.ErrPermissionDenied
 }
 
-// allowServer is for what only servers ask of each other.
-func allowServer[Req any](c *Call, _ *Req) error {
-	if c.caller.Kind != CallerServer {
+// requireSelf refuses everyone but the node that the request names.
+func (c *Call) requireSelf(req any) error {
+	if c.caller.Err != nil || c.caller.Kind != CallerNode || c.caller.NodeID == "" {
 		return structs.ErrPermissionDenied
 	}
-	return nil
+	return c.require(req.(structs.NodeScoped).IsFor(c.caller.NodeID))
 }
 
-// allowSameNode is for what a node does in its own name: the authenticated node must be the named one, whoever
-// asks, and whether ACLs are on or off.
-func allowSameNode[Req any](nodeID func(*Req) string) func(*Call, *Req) error {
-	return func(c *Call, req *Req) error { return c.requireNode(nodeID(req)) }
-}
-
-// allowOperatorOrSameNode is for what an operator does to any node and a node to itself.
-func allowOperatorOrSameNode[Req any](nodeID func(*Req) string) func(*Call, *Req) error {
-	return func(c *Call, req *Req) error {
-		if c.caller.Kind == CallerNode {
-			return c.requireNode(nodeID(req))
-		}
-		return allowOperator(c, req)
-	}
-}
-
-// requireNode refuses everyone but the named node.
-func (c *Call) requireNode(id string) error {
-	if c.caller.Kind != CallerNode || id == "" || c.caller.NodeID != id {
+func (c *Call) require(ok bool) error {
+	if !ok {
 		return structs.ErrPermissionDenied
 	}
 	return nil

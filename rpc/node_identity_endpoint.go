@@ -11,9 +11,9 @@ import (
 )
 
 func (s *Server) registerNodeIdentityMethods() {
-	handle(s, Spec{Name: "NodeIdentity.Get", Route: RouteRegion}, allowRead[structs.NodeSpecificRequest], s.nodeIdentityGet)
-	handle(s, Spec{Name: "NodeIdentity.Renew", Route: RouteRegion}, allowOperator[structs.NodeSpecificRequest], s.nodeIdentityRenew)
-	handle(s, Spec{Name: "Status.HasNodeConn", Route: RouteRegion}, allowRead[structs.NodeSpecificRequest], s.statusHasNodeConn)
+	handle(s, Spec{Name: "NodeIdentity.Get", Route: RouteRegion}, s.nodeIdentityGet)
+	handle(s, Spec{Name: "NodeIdentity.Renew", Route: RouteRegion}, s.nodeIdentityRenew)
+	handle(s, Spec{Name: "Status.HasNodeConn", Route: RouteRegion}, s.statusHasNodeConn)
 }
 
 // nodeIdentityGet asks the node for the claims of the identity it holds.

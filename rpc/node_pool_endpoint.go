@@ -13,12 +13,12 @@ import (
 )
 
 func (s *Server) registerNodePoolMethods() {
-	handle(s, Spec{Name: "NodePool.List", Blocking: true}, allowRead[structs.NodePoolListRequest], s.nodePoolList)
-	handle(s, Spec{Name: "NodePool.GetNodePool", Blocking: true}, allowRead[structs.NodePoolSpecificRequest], s.nodePoolGet)
-	handle(s, Spec{Name: "NodePool.ListNodes", Blocking: true}, allowRead[structs.NodePoolNodesRequest], s.nodePoolNodes)
-	handle(s, Spec{Name: "NodePool.ListJobs", Blocking: true}, allowRead[structs.NodePoolJobsRequest], s.nodePoolJobs)
-	handle(s, Spec{Name: "NodePool.UpsertNodePools"}, allowOperator[structs.NodePoolUpsertRequest], s.nodePoolUpsert)
-	handle(s, Spec{Name: "NodePool.DeleteNodePools"}, allowOperator[structs.NodePoolDeleteRequest], s.nodePoolDelete)
+	handle(s, Spec{Name: "NodePool.List", Blocking: true}, s.nodePoolList)
+	handle(s, Spec{Name: "NodePool.GetNodePool", Blocking: true}, s.nodePoolGet)
+	handle(s, Spec{Name: "NodePool.ListNodes", Blocking: true}, s.nodePoolNodes)
+	handle(s, Spec{Name: "NodePool.ListJobs", Blocking: true}, s.nodePoolJobs)
+	handle(s, Spec{Name: "NodePool.UpsertNodePools"}, s.nodePoolUpsert)
+	handle(s, Spec{Name: "NodePool.DeleteNodePools"}, s.nodePoolDelete)
 }
 
 func (s *Server) nodePoolList(c *Call, req *structs.NodePoolListRequest, reply *structs.NodePoolListResponse) error {

@@ -12,12 +12,12 @@ import (
 )
 
 func (s *Server) registerNodeReadMethods() {
-	handle(s, Spec{Name: "Node.List", Blocking: true}, allowRead[structs.NodeListRequest], s.nodeList)
-	handle(s, Spec{Name: "Node.GetNode", Blocking: true}, allowRead[structs.NodeSpecificRequest], s.nodeGet)
-	handle(s, Spec{Name: "Node.GetAllocs", Blocking: true}, allowRead[structs.NodeSpecificRequest], s.nodeAllocs)
-	handle(s, Spec{Name: "Node.GetClientAllocs", Auth: AuthNode, Blocking: true, Track: func(req any) string {
+	handle(s, Spec{Name: "Node.List", Blocking: true}, s.nodeList)
+	handle(s, Spec{Name: "Node.GetNode", Blocking: true}, s.nodeGet)
+	handle(s, Spec{Name: "Node.GetAllocs", Blocking: true}, s.nodeAllocs)
+	handle(s, Spec{Name: "Node.GetClientAllocs", Blocking: true, Track: func(req any) string {
 		return req.(*structs.NodeSpecificRequest).NodeID
-	}}, allowSameNode(func(r *structs.NodeSpecificRequest) string { return r.NodeID }), s.nodeClientAllocs)
+	}}, s.nodeClientAllocs)
 }
 
 // nodeList lists nodes by ID. The prefix is of an ID, with or without its dashes' place known.

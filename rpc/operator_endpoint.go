@@ -10,15 +10,15 @@ import (
 )
 
 func (s *Server) registerOperatorMethods() {
-	handle(s, Spec{Name: "Operator.RaftGetConfiguration"}, allowRead[structs.GenericRequest], s.raftGetConfiguration)
-	handle(s, Spec{Name: "Operator.RaftRemovePeerByID"}, allowOperator[structs.RaftPeerRequest], s.raftRemovePeer)
-	handle(s, Spec{Name: "Operator.TransferLeadershipToPeer"}, allowOperator[structs.RaftPeerRequest], s.transferLeadership)
-	handle(s, Spec{Name: "Operator.AutopilotGetConfiguration"}, allowRead[structs.GenericRequest], s.autopilotGet)
-	handle(s, Spec{Name: "Operator.AutopilotSetConfiguration"}, allowOperator[structs.AutopilotSetConfigRequest], s.autopilotSet)
-	handle(s, Spec{Name: "Operator.ServerHealth"}, allowRead[structs.GenericRequest], s.serverHealth)
-	handle(s, Spec{Name: "Operator.StateDigest"}, allowRead[structs.GenericRequest], s.stateDigest)
-	handle(s, Spec{Name: "Operator.SchedulerGetConfiguration", Blocking: true}, allowRead[structs.GenericRequest], s.schedulerGet)
-	handle(s, Spec{Name: "Operator.SchedulerSetConfiguration"}, allowOperator[structs.SchedulerSetConfigRequest], s.schedulerSet)
+	handle(s, Spec{Name: "Operator.RaftGetConfiguration"}, s.raftGetConfiguration)
+	handle(s, Spec{Name: "Operator.RaftRemovePeerByID"}, s.raftRemovePeer)
+	handle(s, Spec{Name: "Operator.TransferLeadershipToPeer"}, s.transferLeadership)
+	handle(s, Spec{Name: "Operator.AutopilotGetConfiguration"}, s.autopilotGet)
+	handle(s, Spec{Name: "Operator.AutopilotSetConfiguration"}, s.autopilotSet)
+	handle(s, Spec{Name: "Operator.ServerHealth"}, s.serverHealth)
+	handle(s, Spec{Name: "Operator.StateDigest"}, s.stateDigest)
+	handle(s, Spec{Name: "Operator.SchedulerGetConfiguration", Blocking: true}, s.schedulerGet)
+	handle(s, Spec{Name: "Operator.SchedulerSetConfiguration"}, s.schedulerSet)
 }
 
 func (s *Server) raftGetConfiguration(_ *Call, _ *structs.GenericRequest, reply *structs.RaftConfigurationResponse) error {

@@ -28,7 +28,6 @@ const (
 // Spec is what the pipeline has to know of a method before it runs.
 type Spec struct {
 	Name  string // "Service.Method"
-	Auth  Auth
 	Route Route
 	// Track makes the caller's connection known as the node's once the call succeeded.
 	Track func(req any) (nodeID string)
@@ -65,9 +64,9 @@ func (c *Call) Now() time.Time { return c.now }
 // method is one row of the table.
 type method struct {
 	Spec
+	access     Access
 	newRequest func() structs.RPCRequest
 	newReply   func() any
-	authorize  func(c *Call, req any) error
 	act        func(c *Call, req, reply any) error
 }
 
@@ -77,23 +76,21 @@ type request[Req any] interface {
 	structs.RPCRequest
 }
 
-// handle adds a method to the table. authorize must not be nil: allowAnyone says that anyone may.
-func handle[Req, Reply any, PReq request[Req]](
-	s *Server, spec Spec, authorize func(*Call, *Req) error, act func(*Call, *Req, *Reply) error,
-) {
+// handle adds a method to the table. Who may call it is what the access table says (access_table.go).
+func handle[Req, Reply any, PReq request[Req]](s *Server, spec Spec, act func(*Call, *Req, *Reply) error) {
 	if spec.MaxBytes == 0 {
 		spec.MaxBytes = DefaultMaxBytes
 	}
-	if authorize == nil || act == nil || s.methods[spec.Name] != nil {
-		panic("rpc: method " + spec.Name + " is registered twice or without authorization")
+	if act == nil || s.methods[spec.Name] != nil {
+		panic("rpc: method " + spec.Name + " is registered twice or does nothing")
 	}
 	service, _, _ := strings.Cut(spec.Name, ".")
 	s.services[service] = true
 	s.methods[spec.Name] = &method{
 		Spec:       spec,
+		access:     accessOf(spec.Name, PReq(nil)),
 		newRequest: func() structs.RPCRequest { return PReq(new(Req)) },
 		newReply:   func() any { return new(Reply) },
-		authorize:  func(c *Call, req any) error { return authorize(c, req.(*Req)) },
 		act:        func(c *Call, req, reply any) error { return act(c, req.(*Req), reply.(*Reply)) },
 	}
 }
@@ -113,7 +110,7 @@ type Server struct {
 	nodeLocks nodeLocks
 }
 
-// New returns a server with all endpoints registered.
+// New returns a server with all endpoints registered. It panics if the access table does not say who may call each of them.
 func New(cfg Config, deps Deps) *Server {
 	if cfg.AuthoritativeRegion == "" {
 		cfg.AuthoritativeRegion = cfg.Region
@@ -124,6 +121,7 @@ func New(cfg Config, deps Deps) *Server {
 		limits: newLimiter(cfg.MaxInFlight, cfg.MaxBlocking),
 	}
 	s.registerMethods()
+	s.checkAccessTable()
 	return s
 }
 
@@ -202,7 +200,7 @@ func (s *Server) serve(c *Call, req structs.RPCRequest, reply any) error {
 		return err
 	}
 	req.SetToken("")
-	if err := c.method.authorize(c, req); err != nil {
+	if err := c.authorize(req); err != nil {
 		return err
 	}
 	release, err := s.limits.acquire(c.method.Blocking && c.mayBlock(req))

@@ -25,11 +25,11 @@ type SavedSnapshot struct {
 }
 
 func (s *Server) registerSnapshotMethods() {
-	handleStream(s, Spec{Name: "Operator.SnapshotSave"}, allowOperator[structs.SnapshotSaveRequest], s.snapshotSave,
+	handleStream(s, Spec{Name: "Operator.SnapshotSave"}, s.snapshotSave,
 		func(code int, message string) any {
 			return &structs.SnapshotSaveResponse{ErrorCode: code, ErrorMsg: message}
 		})
-	handleStream(s, Spec{Name: "Operator.SnapshotRestore"}, allowOperator[structs.SnapshotRestoreRequest], s.snapshotRestore,
+	handleStream(s, Spec{Name: "Operator.SnapshotRestore"}, s.snapshotRestore,
 		func(code int, message string) any {
 			return &structs.SnapshotRestoreResponse{ErrorCode: code, ErrorMsg: message}
 		})

@@ -5,13 +5,13 @@ import (
 )
 
 func (s *Server) registerStatusMethods() {
-	handle(s, Spec{Name: "Status.Ping", Route: RouteLocal, Auth: AuthPublic}, allowAnyone[structs.GenericRequest],
+	handle(s, Spec{Name: "Status.Ping", Route: RouteLocal},
 		func(*Call, *structs.GenericRequest, *structs.Empty) error { return nil })
-	handle(s, Spec{Name: "Status.Leader", Route: RouteLocal, Auth: AuthPublic}, allowAnyone[structs.GenericRequest], s.statusLeader)
-	handle(s, Spec{Name: "Status.Peers", Route: RouteLocal, Auth: AuthPublic}, allowAnyone[structs.GenericRequest], s.statusPeers)
-	handle(s, Spec{Name: "Status.Members", Route: RouteLocal}, allowRead[structs.GenericRequest], s.statusMembers)
-	handle(s, Spec{Name: "Status.RaftStats", Route: RouteLocal, Auth: AuthServer}, allowServer[structs.GenericRequest], s.statusRaftStats)
-	handle(s, Spec{Name: "Region.List", Route: RouteLocal, Auth: AuthPublic}, allowAnyone[structs.GenericRequest], s.regionList)
+	handle(s, Spec{Name: "Status.Leader", Route: RouteLocal}, s.statusLeader)
+	handle(s, Spec{Name: "Status.Peers", Route: RouteLocal}, s.statusPeers)
+	handle(s, Spec{Name: "Status.Members", Route: RouteLocal}, s.statusMembers)
+	handle(s, Spec{Name: "Status.RaftStats", Route: RouteLocal}, s.statusRaftStats)
+	handle(s, Spec{Name: "Region.List", Route: RouteLocal}, s.regionList)
 }
 
 // elsewhere forwards a status question that names another region; an empty region means this one.

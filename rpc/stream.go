@@ -39,12 +39,11 @@ type streamMethod struct {
 
 // handleStream adds a streaming method to the table.
 func handleStream[Req any, PReq request[Req]](
-	s *Server, spec Spec, authorize func(*Call, *Req) error, act func(*Call, *Req, *stream) error, fail func(code int, message string) any,
+	s *Server, spec Spec, act func(*Call, *Req, *stream) error, fail func(code int, message string) any,
 ) {
 	m := &streamMethod{fail: fail, act: func(c *Call, req any, st *stream) error { return act(c, req.(*Req), st) }}
-	m.Spec = spec
+	m.Spec, m.access = spec, accessOf(spec.Name, PReq(nil))
 	m.newRequest = func() structs.RPCRequest { return PReq(new(Req)) }
-	m.authorize = func(c *Call, req any) error { return authorize(c, req.(*Req)) }
 	s.streams[spec.Name] = m
 }
 
@@ -127,7 +126,7 @@ func (s *Server) serveStream(c *Call, m *streamMethod, req structs.RPCRequest, s
 		return err
 	}
 	req.SetToken("")
-	if err := c.method.authorize(c, req); err != nil {
+	if err := c.authorize(req); err != nil {
 		return err
 	}
 	release, err := s.limits.acquire(false)

@@ -11,7 +11,7 @@ import (
 const gcNow = time.Millisecond
 
 func (s *Server) registerSystemMethods() {
-	handle(s, Spec{Name: "System.GarbageCollect", Changes: true}, allowOperator[structs.GenericRequest], s.garbageCollect)
+	handle(s, Spec{Name: "System.GarbageCollect", Changes: true}, s.garbageCollect)
 }
 
 // garbageCollect collects at once what the periodic collection would take in time. It changes state though its

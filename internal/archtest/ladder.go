@@ -29,6 +29,8 @@ const helpers = "internal/..."
 var ladder = []rung{
 	// Plain data and validation.
 	{pkg: "structs"},
+	// What tokens may do; knows neither tokens nor requests.
+	{pkg: "acl"},
 
 	// The replicated state and what can be computed from it.
 	{pkg: "state", may: []string{"structs"}},
@@ -41,7 +43,7 @@ var ladder = []rung{
 	// Bytes in, decisions out. rpc knows neither state nor Raft: it declares
 	// the interfaces it needs and server fills them.
 	{pkg: "rpc/transport", may: []string{"structs"}},
-	{pkg: "rpc", may: []string{"structs", "rpc/transport"}},
+	{pkg: "rpc", may: []string{"structs", "acl", "rpc/transport"}},
 
 	// The server knows the whole of its side and takes its own Config: neither
 	// a configuration file nor HTTP nor the client is known to it.
@@ -49,7 +51,7 @@ var ladder = []rung{
 
 	// Both reach servers through rpc alone.
 	{pkg: "client", may: []string{"structs", "rpc/transport"}},
-	{pkg: "httpapi", may: []string{"structs", "rpc"}},
+	{pkg: "httpapi", may: []string{"structs", "acl", "rpc"}},
 
 	{pkg: "config"},
 	{pkg: "api", may: []string{"structs"}},

@@ -1,0 +1,80 @@
+package rpc
+
+import "github.com/rollcall-id/rollcall/acl"
+
+// accessTable says who may call each method, unary and streaming. What is not in it can't be registered, and the
+// documents show it (docs/acl.md).
+var accessTable = map[string]Access{
+	// What is public: without it nobody finds a server, or verifies an identity.
+	"Status.Ping":        {By: ByAnyone},
+	"Status.Leader":      {By: ByAnyone},
+	"Status.Peers":       {By: ByAnyone},
+	"Region.List":        {By: ByAnyone},
+	"Keyring.ListPublic": {By: ByAnyone},
+	"Keyring.GetConfig":  {By: ByAnyone},
+
+	"Status.RaftStats": {By: ByServer},
+
+	// What nodes do in their own name.
+	"Node.Register":        {By: ByRegistrant},
+	"Node.UpdateStatus":    {By: ByNode, Mint: true},
+	"Node.EmitEvents":      {By: ByNode},
+	"Node.GetClientAllocs": {By: ByNode},
+	"Node.UpdateAlloc":     {By: ByNode},
+	"Alloc.GetAllocs":      {By: ByNode},
+
+	"Status.Members":         read(acl.NodeRead),
+	"Status.HasNodeConn":     read(acl.NodeRead),
+	"Node.List":              read(acl.NodeRead),
+	"Node.GetNode":           read(acl.NodeRead).orSelf(),
+	"Node.GetAllocs":         read(acl.NodeRead).orSelf(),
+	"Node.Deregister":        change(acl.NodeWrite),
+	"Node.BatchDeregister":   change(acl.NodeWrite),
+	"Node.UpdateDrain":       change(acl.NodeWrite).orSelf(),
+	"Node.UpdateEligibility": change(acl.NodeWrite),
+	"Node.Evaluate":          change(acl.NodeWrite),
+
+	"NodeIdentity.Get":   read(acl.NodeRead).orSelf(),
+	"NodeIdentity.Renew": change(acl.NodeWrite),
+
+	"NodePool.List":            {By: ByOperator, Needs: []acl.Capability{acl.PoolRead}, Filtered: true, NodesRead: true},
+	"NodePool.GetNodePool":     read(acl.PoolRead),
+	"NodePool.ListNodes":       read(acl.NodeRead, acl.PoolRead),
+	"NodePool.ListJobs":        read(acl.PoolRead),
+	"NodePool.UpsertNodePools": change(acl.PoolWrite),
+	"NodePool.DeleteNodePools": change(acl.PoolDelete),
+
+	"Keyring.List":   read(acl.KeyringRead),
+	"Keyring.Rotate": change(acl.KeyringRotate),
+	"Keyring.Delete": change(acl.KeyringDelete),
+
+	"ACL.CreateClientIntroductionToken": change(acl.NodeWrite),
+
+	"Operator.RaftGetConfiguration":      read(acl.Management),
+	"Operator.RaftRemovePeerByID":        change(acl.Management),
+	"Operator.TransferLeadershipToPeer":  change(acl.Management),
+	"Operator.AutopilotGetConfiguration": read(acl.OperatorRead),
+	"Operator.AutopilotSetConfiguration": change(acl.OperatorWrite),
+	"Operator.ServerHealth":              read(acl.OperatorRead),
+	"Operator.StateDigest":               read(acl.OperatorRead),
+	"Operator.SchedulerGetConfiguration": read(acl.OperatorRead),
+	"Operator.SchedulerSetConfiguration": change(acl.OperatorWrite),
+	"Operator.SnapshotSave":              change(acl.SnapshotSave),
+	"Operator.SnapshotRestore":           change(acl.Management),
+
+	"System.GarbageCollect": change(acl.Management),
+}
+
+// read is for what operators look at, and with ACLs off nodes as well.
+func read(needs ...acl.Capability) Access {
+	return Access{By: ByOperator, Needs: needs, NodesRead: true}
+}
+
+// change is for what operators do. No identity, a node's neither, is enough for it.
+func change(needs ...acl.Capability) Access { return Access{By: ByOperator, Needs: needs} }
+
+// orSelf lets a node do it, too, to itself.
+func (a Access) orSelf() Access {
+	a.Self = true
+	return a
+}
