@@ -106,11 +106,11 @@ func keyConfig(c *config.Config) (server.KeyConfig, error) {
 		Interval: c.Server.RootKeyGCInterval, StartLimit: c.Server.StartTimeout,
 	}
 	for _, block := range c.Keyrings {
-		w := keyring.WrapperConfig{Provider: block.Provider, Name: block.Name, Active: block.Active}
-		if block.KEKFile != "" {
+		w := keyring.WrapperConfig{Provider: block.Provider, Name: block.Name, Active: block.Active, Source: block.KEKSource()}
+		if block.HasKEK() {
 			kek, err := block.ReadKEK()
 			if err != nil {
-				return k, err
+				return k, fmt.Errorf("keyring %s: %w", block.ProviderID(), err)
 			}
 			w.KEK = kek
 		}

@@ -1,11 +1,8 @@
 package config
 
 import (
-	"encoding/base64"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 )
 
 // aead is the provider that wraps with a key of this project's own keeping.
@@ -14,8 +11,11 @@ const aead = "aead"
 // maxKeyrings bounds the keyring blocks; every unwrapping tries all of them.
 const maxKeyrings = 32
 
-// externalProviders are the providers of the field that hand wrapping to a service.
-var externalProviders = []string{"awskms", "azurekeyvault", "gcpckms", "transit"}
+// absentProviders are those of the field that this project does not build in: each needs the library of its cloud.
+var absentProviders = []string{"awskms", "azurekeyvault", "gcpckms"}
+
+// aeadOptions are the settings of an aead block.
+var aeadOptions = []string{"active", "name", "kek_file", "kek_credential"}
 
 // Keyring is one keyring "<provider>" block: who wraps root keys.
 type Keyring struct {
@@ -23,10 +23,12 @@ type Keyring struct {
 	// Active says that new keys are wrapped by this one; the others only unwrap.
 	Active bool
 	Name   string
-	// KEKFile, for aead, is the path of a file with a key-encryption key of 32 bytes in standard base64. Root keys are then
-	// wrapped with it and it stays out of Raft; without it every root key carries its own key-encryption key in Raft.
+	// KEKFile, for aead, is the path of a file with a key-encryption key (ReadKEK). Root keys are then wrapped with it and
+	// it stays out of Raft; without it every root key carries its own key-encryption key in Raft.
 	KEKFile string
-	// Options are the provider's other settings, all strings, all treated as secret.
+	// KEKCredential, for aead, is the name of a systemd credential to read the key-encryption key from instead.
+	KEKCredential string
+	// Options are the settings of any other provider, all strings, all treated as secret.
 	Options map[string]string
 
 	pos Pos
@@ -46,31 +48,6 @@ func (c *Config) ActiveKeyring() Keyring {
 		return c.Keyrings[i]
 	}
 	return Keyring{Provider: aead, Active: true}
-}
-
-// ReadKEK reads the key-encryption key of KEKFile: 32 bytes, from standard base64 with optional white space around it.
-// The file must be a regular one that neither group nor others can access. No error holds any of its content.
-func (k Keyring) ReadKEK() ([]byte, error) {
-	const maxKEKFile = 1024
-	info, err := os.Stat(k.KEKFile)
-	if err != nil {
-		return nil, fmt.Errorf("read key-encryption key: %w", err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxKEKFile {
-		return nil, fmt.Errorf("read key-encryption key %s: must be a regular file of at most %d bytes", k.KEKFile, maxKEKFile)
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, fmt.Errorf("read key-encryption key %s: mode %04o lets others in, set it to 0600 or 0400", k.KEKFile, perm)
-	}
-	text, err := readBounded(k.KEKFile, maxKEKFile)
-	if err != nil {
-		return nil, fmt.Errorf("read key-encryption key: %w", err)
-	}
-	kek, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(kek) != 32 {
-		return nil, fmt.Errorf("read key-encryption key %s: must hold 32 bytes in standard base64 (make one with: openssl rand -base64 32)", k.KEKFile)
-	}
-	return kek, nil
 }
 
 // keyrings decodes the keyring member of a file: an object of providers, each with one block or several.
@@ -112,8 +89,12 @@ func (d *decoder) keyring(provider string, pos Pos, body *node) {
 			k.Name = m.value.str
 		case m.name == "kek_file" && provider == aead:
 			k.KEKFile = m.value.str
+		case m.name == "kek_credential" && provider == aead:
+			k.KEKCredential = m.value.str
 		case provider == aead:
-			d.unknownKeyringOption(m)
+			d.unknownKeyringOption(m, aead, aeadOptions)
+		case provider == transit && !slices.Contains(transitOptions, m.name):
+			d.unknownKeyringOption(m, transit, append([]string{"active", "name"}, transitOptions...))
 		default:
 			if k.Options == nil {
 				k.Options = make(map[string]string)
@@ -142,6 +123,9 @@ func (d *decoder) keyring(provider string, pos Pos, body *node) {
 	if given["kek_file"] && provider == aead {
 		earlier.KEKFile = k.KEKFile
 	}
+	if given["kek_credential"] && provider == aead {
+		earlier.KEKCredential = k.KEKCredential
+	}
 	for name, value := range k.Options {
 		if earlier.Options == nil {
 			earlier.Options = make(map[string]string)
@@ -151,10 +135,10 @@ func (d *decoder) keyring(provider string, pos Pos, body *node) {
 	earlier.pos = pos
 }
 
-func (d *decoder) unknownKeyringOption(m member) {
+func (d *decoder) unknownKeyringOption(m member, provider string, known []string) {
 	hint := ""
-	if near := nearest(m.name, []string{"active", "name", "kek_file"}); near != "" {
+	if near := nearest(m.name, known); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
-	d.failf(m.pos, "", "unknown setting or block %q in keyring.aead%s", clip(m.name), hint)
+	d.failf(m.pos, "", "unknown setting or block %q in keyring.%s%s", clip(m.name), provider, hint)
 }

@@ -1,11 +1,6 @@
 package config
 
 import (
-	"bytes"
-	"encoding/base64"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,50 +21,48 @@ func TestActiveKeyringIsPlainAEADUnlessConfigured(t *testing.T) {
 	}
 }
 
-func TestReadKEK(t *testing.T) {
-	t.Parallel()
-	key := bytes.Repeat([]byte{7}, 32)
-	text := base64.StdEncoding.EncodeToString(key)
+func TestTransitTakesWhatItLacksFromTheEnvironment(t *testing.T) {
+	for _, variable := range transitEnvironment {
+		t.Setenv(variable, "")
+	}
+	t.Setenv("VAULT_ADDR", "https://kms.example")
+	t.Setenv("VAULT_TOKEN", "from-environment")
+	t.Setenv("VAULT_CACERT", "/ca.pem")
+	k := Keyring{Provider: "transit", Options: map[string]string{"token": "from-block", "key_name": "k"}}
+	want := map[string]string{"address": "https://kms.example", "token": "from-block", "tls_ca_cert": "/ca.pem", "key_name": "k"}
+	if diff := cmp.Diff(want, k.ProviderOptions()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if len(k.Options) != 2 {
+		t.Error("the block was changed")
+	}
+	if got := (Keyring{Provider: "aead"}).ProviderOptions(); len(got) != 0 {
+		t.Errorf("aead has %v", got)
+	}
+}
+
+func TestTransitWarnsOfWhatLetsOthersReadRootKeys(t *testing.T) {
+	for _, variable := range transitEnvironment {
+		t.Setenv(variable, "")
+	}
 	for _, tc := range []struct {
-		name, content string
-		mode          os.FileMode
-		want          string // what the error ends with, empty for success
+		name, address, skip string
+		want                int
 	}{
-		{"a key passes", text, 0o600, ""},
-		{"a key with a newline passes", text + "\n", 0o400, ""},
-		{"a file for everyone is refused", text, 0o644, "mode 0644 lets others in, set it to 0600 or 0400"},
-		{"a key too short is refused", text[4:], 0o600, "must hold 32 bytes in standard base64 (make one with: openssl rand -base64 32)"},
-		{"what is no base64 is refused", "%" + text[1:], 0o600, "must hold 32 bytes in standard base64 (make one with: openssl rand -base64 32)"},
-		{"a large file is refused", strings.Repeat("A", 1025), 0o600, "must be a regular file of at most 1024 bytes"},
+		{"https is fine", "https://kms.example", "", 0},
+		{"a proxy on this machine is fine", "http://127.0.0.1:8100", "", 0},
+		{"http to elsewhere is not", "http://kms.example", "", 1},
+		{"nor is any certificate", "https://kms.example", "true", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			file := filepath.Join(t.TempDir(), "kek")
-			if err := os.WriteFile(file, []byte(tc.content), tc.mode); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chmod(file, tc.mode); err != nil {
-				t.Fatal(err)
-			}
-			got, err := Keyring{KEKFile: file}.ReadKEK()
-			if tc.want == "" {
-				if err != nil || !bytes.Equal(got, key) {
-					t.Errorf("got %d bytes, error %v", len(got), err)
-				}
-				return
-			}
-			if err == nil || !strings.HasSuffix(err.Error(), file+": "+tc.want) {
-				t.Fatalf("got %v, want ...: %s", err, tc.want)
-			}
-			if strings.Contains(err.Error(), tc.content) {
-				t.Error("the error holds the content")
+			c := DefaultConfig()
+			c.Keyrings = []Keyring{{Provider: "transit", Active: true, Options: map[string]string{
+				"address": tc.address, "mount_path": "transit", "key_name": "k", "tls_skip_verify": tc.skip}}}
+			v := &validator{Config: c}
+			v.keyrings()
+			if err := v.errs.err(); err != nil || len(v.warns) != tc.want {
+				t.Errorf("errors %v, warnings %v; want none and %d", err, v.warns, tc.want)
 			}
 		})
-	}
-	if _, err := (Keyring{KEKFile: t.TempDir()}).ReadKEK(); err == nil {
-		t.Error("a directory passed")
-	}
-	if _, err := (Keyring{KEKFile: "/does/not/exist"}).ReadKEK(); err == nil {
-		t.Error("a missing file passed")
 	}
 }

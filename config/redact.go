@@ -23,7 +23,7 @@ func (c *Config) Redacted() map[string]any {
 		for name := range k.Options {
 			options[name] = hidden
 		}
-		keyrings[i] = map[string]any{"Provider": k.Provider, "Name": k.Name, "Active": k.Active, "KEKFile": k.KEKFile, "Options": options}
+		keyrings[i] = map[string]any{"Provider": k.Provider, "Name": k.Name, "Active": k.Active, "KEKFile": k.KEKFile, "KEKCredential": k.KEKCredential, "Options": options}
 	}
 	view["Keyrings"] = keyrings
 	return view

@@ -28,8 +28,8 @@ type validator struct {
 }
 
 // Validate returns everything that is wrong, joined, each part a *Problem that names file and line where the setting was
-// given; nil if the agent can run with it. Besides the configuration it reads only the machine's network interfaces, and
-// those only where an address is a template or has to be derived. Warnings returns the rest.
+// given; nil if the agent can run with it. Besides the configuration it reads only the machine's network interfaces, where an
+// address is a template or has to be derived, and the environment that a transit keyring names. Warnings returns the rest.
 func (c *Config) Validate() error {
 	return c.check(machine).errs.err()
 }
@@ -168,18 +168,18 @@ func (v *validator) keyrings() {
 	active := 0
 	for _, k := range v.Keyrings {
 		key := "keyring." + clip(k.ProviderID())
-		switch {
-		case k.Provider == aead:
-		case slices.Contains(externalProviders, k.Provider):
-			v.errs.add(k.pos, key, "provider %s is not built in yet; this version has aead", k.Provider)
-		default:
-			v.errs.add(k.pos, key, "unknown provider; this version has aead")
-		}
 		if k.Name != "" && !poolRule.MatchString(k.Name) {
 			v.errs.add(k.pos, key, "name must be 1 to 128 letters, digits, - or _")
 		}
-		if k.KEKFile != "" && !filepath.IsAbs(k.KEKFile) {
-			v.errs.add(k.pos, key, "kek_file must be an absolute path")
+		switch {
+		case k.Provider == aead:
+			v.aeadKeyring(k, key)
+		case k.Provider == transit:
+			v.transitKeyring(k, key)
+		case slices.Contains(absentProviders, k.Provider):
+			v.errs.add(k.pos, key, "provider %s is not built in; use aead or transit", k.Provider)
+		default:
+			v.errs.add(k.pos, key, "unknown provider; use aead or transit")
 		}
 		if k.Active {
 			active++
@@ -190,6 +190,18 @@ func (v *validator) keyrings() {
 	}
 	if len(v.Keyrings) > 0 && active == 0 {
 		v.errs.add(v.Keyrings[0].pos, "keyring", "none of the keyring blocks is active; set active = true in one")
+	}
+}
+
+func (v *validator) aeadKeyring(k Keyring, key string) {
+	if k.KEKFile != "" && !filepath.IsAbs(k.KEKFile) {
+		v.errs.add(k.pos, key, "kek_file must be an absolute path")
+	}
+	if k.KEKCredential != "" && !credentialRule.MatchString(k.KEKCredential) {
+		v.errs.add(k.pos, key, "kek_credential must be the name of a systemd credential: 1 to 128 letters, digits, -, _ or .")
+	}
+	if k.KEKFile != "" && k.KEKCredential != "" {
+		v.errs.add(k.pos, key, "give one of kek_file and kek_credential")
 	}
 }
 

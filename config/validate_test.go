@@ -143,9 +143,9 @@ func TestValidationTellsEveryProblemWithItsLine(t *testing.T) {
 			want: []string{"f:10: client.meta: names must be 1 to 128 bytes without control characters"}},
 
 		{name: "a keyring of the field is not built in", top: "keyring \"awskms\" {\n active = true\n}",
-			want: []string{"f:12: keyring.awskms: provider awskms is not built in yet; this version has aead"}},
+			want: []string{"f:12: keyring.awskms: provider awskms is not built in; use aead or transit"}},
 		{name: "an unknown keyring is told apart", top: "keyring \"vault\" {\n active = true\n}",
-			want: []string{"f:12: keyring.vault: unknown provider; this version has aead"}},
+			want: []string{"f:12: keyring.vault: unknown provider; use aead or transit"}},
 		{name: "two active keyrings are refused", top: "keyring \"aead\" {\n active = true\n}\nkeyring \"aead\" {\n active = true\n name = \"b\"\n}",
 			want: []string{"f:15: keyring.aead.b: only one keyring block may be active"}},
 		{name: "no active keyring among several is refused", top: "keyring \"aead\" {\n name = \"a\"\n}",
@@ -154,6 +154,32 @@ func TestValidationTellsEveryProblemWithItsLine(t *testing.T) {
 			want: []string{
 				"f:12: keyring.aead.a b: name must be 1 to 128 letters, digits, - or _",
 				"f:12: keyring.aead.a b: kek_file must be an absolute path"}},
+		{name: "a key-encryption key has one source", top: "keyring \"aead\" {\n active = true\n kek_file = \"/k\"\n kek_credential = \"k\"\n}",
+			want: []string{"f:12: keyring.aead: give one of kek_file and kek_credential"}},
+		{name: "a credential is a name and no path", top: "keyring \"aead\" {\n active = true\n kek_credential = \"../k\"\n}",
+			want: []string{"f:12: keyring.aead: kek_credential must be the name of a systemd credential: 1 to 128 letters, digits, -, _ or ."}},
+		{name: "transit says what it lacks", top: "keyring \"transit\" {\n active = true\n}",
+			want: []string{"f:12: keyring.transit: mount_path is missing", "f:12: keyring.transit: key_name is missing",
+				"f:12: keyring.transit: address is missing, in the block and in VAULT_ADDR"}},
+		{name: "transit's settings are checked", top: `keyring "transit" {
+ active = true
+ mount_path = "transit"
+ key_name = "k"
+ address = "ldap://kms"
+ tls_skip_verify = "maybe"
+ tls_ca_cert = "ca.pem"
+ tls_client_cert = "/c"
+}`,
+			want: []string{"f:12: keyring.transit: address must be an https:// or http:// URL",
+				`f:12: keyring.transit: tls_skip_verify must be "true" or "false"`, "f:12: keyring.transit: tls_ca_cert must be an absolute path",
+				"f:12: keyring.transit: tls_client_cert and tls_client_key go together"}},
+		{name: "transit's address holds no password", top: `keyring "transit" {
+ active = true
+ mount_path = "transit"
+ key_name = "k"
+ address = "https://user:hunter2@kms"
+}`,
+			want: []string{"f:12: keyring.transit: address must have no user name, query or fragment"}},
 
 		{name: "TLS is refused, not ignored", top: "tls {\n rpc = true\n http = true\n ca_file = \"/a\"\n cert_file = \"/b\"\n key_file = \"/c\"\n}",
 			want: []string{

@@ -3,6 +3,7 @@ package keyring
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -27,6 +28,19 @@ type noSuchKeyError struct{ keyID string }
 
 func (e noSuchKeyError) Error() string        { return fmt.Sprintf("no such key %q in keyring", e.keyID) }
 func (e noSuchKeyError) Is(target error) bool { return target == ErrNoSuchKey }
+
+// copyErrors is why none of a key's wrapped copies opened, in one line.
+type copyErrors []error
+
+func (e copyErrors) Error() string {
+	texts := make([]string, len(e))
+	for i, err := range e {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (e copyErrors) Unwrap() []error { return e }
 
 // invalid returns a structs.ErrTokenInvalid that says why.
 func invalid(format string, args ...any) error {

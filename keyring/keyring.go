@@ -157,6 +157,9 @@ func (k *Keyring) Ready() (ok bool, pending []string, failed map[string]error) {
 	return k.isSet && len(pending) == 0, pending, failed
 }
 
+// StoresClear reports whether new keys are stored with what opens them beside them.
+func (k *Keyring) StoresClear() bool { return k.wrappers.active.clear() }
+
 // Usable reports whether the key with that ID is loaded, or may still become so without anyone's help: it is
 // the Usable of Facts. A key whose unwrapping failed several times in a row, or that has no material, is not; one
 // that Set has not been told of yet is.

@@ -14,8 +14,8 @@ import (
 
 const (
 	retryMin = time.Second
-	retryMax = time.Minute
-	// hopelessAttempts in a row, spread over some 15 seconds by the retries, make a key unusable for Plan.
+	retryMax = 5 * time.Second
+	// hopelessAttempts in a row, spread over 12 seconds and more by the retries, make a key unusable for Plan.
 	hopelessAttempts = 5
 )
 
@@ -64,7 +64,7 @@ func (k *Keyring) Set(ctx context.Context, keys []*structs.RootKey) {
 	k.load(ctx, jobs)
 }
 
-// Retry tries the keys again that could not be unwrapped and whose pause, doubling from a second to a minute, is
+// Retry tries the keys again that could not be unwrapped and whose pause, doubling from one second to five, is
 // over. It returns how long to wait before calling it again, 0 when there is nothing to try: the watcher then
 // sleeps until the replicated keys change.
 func (k *Keyring) Retry(ctx context.Context) (wait time.Duration) {
@@ -159,10 +159,11 @@ func (k *Keyring) finish(ctx context.Context, j job, loaded *key, err error) {
 		pause := min(retryMin<<min(e.attempts, 16), retryMax)
 		e.err, e.retryAt = err, k.clock().Add(pause)
 		e.attempts++
-		if errors.Is(err, ErrNoMaterial) {
+		switch {
+		case errors.Is(err, ErrNoMaterial):
 			k.logger.Warn("root key can't be loaded", "key_id", j.root.KeyID, "error", err)
-		} else {
-			k.logger.Error("root key can't be loaded", "key_id", j.root.KeyID, "error", err, "retry_in", pause)
+		case e.attempts&(e.attempts-1) == 0: // every few seconds it would fill the log
+			k.logger.Error("root key can't be loaded", "key_id", j.root.KeyID, "error", err, "attempts", e.attempts, "retry_in", pause)
 		}
 	}
 	k.publish()

@@ -37,6 +37,9 @@ type WrapperConfig struct {
 
 	// Wrapper does the work of any provider besides aead, and must be safe for concurrent use.
 	Wrapper wrapping.Wrapper
+
+	// Source says in errors where the provider's key is, as "file /etc/rollcall/kek"; it is no secret.
+	Source string
 }
 
 // ID returns the provider's ID as stored with what it wrapped: "<provider>" or "<provider>.<name>".
@@ -48,10 +51,20 @@ func (c WrapperConfig) ID() string {
 }
 
 // String hides the key-encryption key.
-func (c WrapperConfig) String() string { return "keyring provider " + c.ID() }
+func (c WrapperConfig) String() string { return describe(c.ID(), c.Source) }
 
 // GoString is String.
 func (c WrapperConfig) GoString() string { return c.String() }
+
+// clear reports whether the provider stores what opens a root key beside it.
+func (c WrapperConfig) clear() bool { return c.Provider == ProviderAEAD && len(c.KEK) == 0 }
+
+func describe(id, source string) string {
+	if source == "" {
+		return "keyring provider " + id
+	}
+	return "keyring provider " + id + " (" + source + ")"
+}
 
 // wrapperSet is the configured providers.
 type wrapperSet struct {
@@ -174,7 +187,7 @@ func (s *wrapperSet) unwrap(ctx context.Context, root *structs.RootKey) (*materi
 			return nil, fmt.Errorf("unwrap root key: %w", context.Cause(ctx))
 		}
 	}
-	return nil, errors.Join(errs...)
+	return nil, copyErrors(errs)
 }
 
 func (s *wrapperSet) unwrapCopy(ctx context.Context, keyID string, wk *structs.WrappedKey) (_ *material, err error) {
@@ -185,16 +198,19 @@ func (s *wrapperSet) unwrapCopy(ctx context.Context, keyID string, wk *structs.W
 	c, configured := s.byID[id]
 	w := c.Wrapper
 	isAEAD := w == nil
+	by := describe(id, c.Source)
 	if isAEAD {
 		kek := wk.KeyEncryptionKey
-		if len(kek) == 0 {
+		if len(kek) > 0 {
+			by = describe(id, "with the key-encryption key beside it")
+		} else {
 			kek = c.KEK
 		}
 		switch {
 		case len(kek) == 0 && !configured:
-			return nil, fmt.Errorf("unwrap by keyring provider %q: not configured on this server", id)
+			return nil, fmt.Errorf("unwrap by %s: not configured on this server", by)
 		case len(kek) == 0:
-			return nil, fmt.Errorf("unwrap by keyring provider %q: the root key carries no key-encryption key and none is configured", id)
+			return nil, fmt.Errorf("unwrap by %s: the root key carries no key-encryption key and none is configured", by)
 		}
 		if w, err = aeadWrapper(ctx, keyID, kek); err != nil {
 			return nil, err
@@ -219,10 +235,12 @@ func (s *wrapperSet) unwrapCopy(ctx context.Context, keyID string, wk *structs.W
 			continue
 		}
 		if isAEAD && len(part.blob.Ciphertext) < minAEADBlob {
-			return nil, fmt.Errorf("unwrap %s by keyring provider %q: ciphertext is cut short", part.what, id)
+			return nil, fmt.Errorf("unwrap %s by %s: ciphertext is cut short", part.what, by)
 		}
-		if *part.to, err = w.Decrypt(ctx, toBlob(part.blob)); err != nil {
-			return nil, fmt.Errorf("unwrap %s by keyring provider %q: %w", part.what, id, err)
+		if *part.to, err = w.Decrypt(ctx, toBlob(part.blob)); err != nil && isAEAD {
+			return nil, fmt.Errorf("unwrap %s by %s: this is not the key that wrapped it, or it was changed: %w", part.what, by, err)
+		} else if err != nil {
+			return nil, fmt.Errorf("unwrap %s by %s: %w", part.what, by, err)
 		}
 	}
 	return m, nil

@@ -104,11 +104,14 @@ func TestAConfiguredKEKIsNeeded(t *testing.T) {
 	}
 	other := bytes.Clone(testKEK)
 	other[0] ^= 1
-	for name, wrappers := range map[string][]WrapperConfig{"none": nil, "another": {{Provider: "aead", Active: true, KEK: other}}} {
+	for name, wrappers := range map[string][]WrapperConfig{"none": nil, "another": {{Provider: "aead", Active: true, KEK: other, Source: "file /etc/kek"}}} {
 		k := newKeyring(t, Config{Wrappers: wrappers})
 		k.Set(context.Background(), []*structs.RootKey{root})
-		if _, _, failed := k.Ready(); failed[root.KeyID] == nil {
+		_, _, failed := k.Ready()
+		if failed[root.KeyID] == nil {
 			t.Errorf("unwrapped with %s", name)
+		} else if text := failed[root.KeyID].Error(); name == "another" && !strings.Contains(text, "keyring provider aead (file /etc/kek)") || strings.Contains(text, "\n") {
+			t.Errorf("with %s: %q, want one line that names provider and file", name, text)
 		}
 	}
 	// A key of before, with its own key-encryption key beside it, needs no configuration.

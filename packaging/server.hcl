@@ -49,6 +49,15 @@ server {
   root_key_rotation_threshold = "720h"
 }
 
+# Root keys are wrapped by a key that stays out of the replicated state and of
+# snapshots. All servers have the same one. Here it is a systemd credential, see
+# rollcall-kek.conf; kek_file = "/etc/rollcall/kek" reads a file instead.
+keyring "aead" {
+  active         = true
+  name           = "kek1"
+  kek_credential = "rollcall-kek"
+}
+
 telemetry {
   prometheus_metrics = true
 }

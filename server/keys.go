@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,7 @@ func (s *Server) loadKeys(ws memdb.WatchSet) error {
 		return err
 	}
 	s.keyring.Set(s.ctx, keys)
+	s.warnOfClearKeys(keys)
 	return nil
 }
 
@@ -77,7 +79,7 @@ func (s *Server) checkKeys() error {
 	}
 	for _, k := range keys {
 		if err := failed[k.KeyID]; err != nil && wrappedByKEK(k) {
-			return fmt.Errorf("open root key %s with the configured key-encryption keys: %w; give this server the kek_file that the cluster's keys were wrapped with", k.KeyID, err)
+			return fmt.Errorf("open root key %s with the configured key-encryption keys: %w; give this server the key (kek_file or kek_credential) that the cluster's keys were wrapped with", k.KeyID, err)
 		}
 	}
 	return nil
@@ -95,6 +97,29 @@ func wrappedByKEK(k *structs.RootKey) bool {
 		}
 	}
 	return len(k.WrappedKeys) > 0
+}
+
+// warnOfClearKeys says at every start, and when keys come in, what whoever gets a snapshot could do with them.
+func (s *Server) warnOfClearKeys(keys []*structs.RootKey) {
+	if s.cfg.DataDir == "" {
+		return // nothing is kept that could be stolen
+	}
+	var exposed []string
+	for _, k := range keys {
+		if slices.ContainsFunc(k.WrappedKeys, func(w *structs.WrappedKey) bool { return w != nil && len(w.KeyEncryptionKey) > 0 }) {
+			exposed = append(exposed, k.KeyID)
+		}
+	}
+	if len(exposed) == 0 {
+		return
+	}
+	s.warnClear.Do(func() {
+		todo := "run 'rollcall operator root keyring rewrap', then rotate, for older snapshots and logs still hold them in this form"
+		if s.keyring.StoresClear() {
+			todo = "make a key with 'rollcall operator root keyring kek generate', name it in a keyring block of every server (kek_file or kek_credential), restart the servers one after the other, and " + todo
+		}
+		s.log.Warn("root keys are stored with what opens them beside them: whoever reads a snapshot or a server's disk can sign any identity", "keys", len(exposed), "todo", todo)
+	})
 }
 
 func rootKeys(st *state.Store, ws memdb.WatchSet) ([]*structs.RootKey, error) {

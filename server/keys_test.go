@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/structs"
@@ -247,8 +250,8 @@ func TestAServerWithTheWrongKeyEncryptionKeyStopsAndMakesNoKeyOfItsOwn(t *testin
 				} else if !snapshot {
 					t.Errorf("%s: refused before the log was read: %v", what, err)
 				}
-				if err == nil || !strings.Contains(err.Error(), "kek_file") || !strings.Contains(err.Error(), want) {
-					t.Errorf("%s: reason %v, want one that names the key and kek_file", what, err)
+				if err == nil || !strings.Contains(err.Error(), "kek_file") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("%s: reason %v, want one line that names the key and kek_file", what, err)
 				}
 			}
 			s, err = run("", right)
@@ -295,4 +298,59 @@ func TestAKeyEncryptionKeyThatIsAddedServesOldKeysToo(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// countLog counts the lines of a log that hold a text.
+type countLog struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+func (l *countLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(p)
+}
+
+func (l *countLog) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.lines.String(), text)
+}
+
+func TestEveryStartWarnsOfKeysThatOpenThemselves(t *testing.T) {
+	const warning = "root keys are stored with what opens them beside them"
+	kek := []byte("0123456789abcdef0123456789abcdef")
+	dir := t.TempDir()
+	run := func(dir string, kek []byte) *countLog {
+		t.Helper()
+		log := new(countLog)
+		conf := testConfig(t, "s1", 1)
+		conf.Logger = hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Warn})
+		conf.DataDir = dir
+		withKEK(&conf, "", kek)
+		s, err := New(conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitLeader(t, s)
+		rotateKey(t, s)
+		if err := s.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		return log
+	}
+	for range 2 {
+		if log := run(dir, nil); log.count(warning) != 1 || log.count("kek generate") != 1 {
+			t.Errorf("a start without a key-encryption key logged:\n%s", &log.lines)
+		}
+	}
+	if log := run(dir, kek); log.count(warning) != 1 || log.count("kek generate") != 0 || log.count("rewrap") != 1 {
+		t.Errorf("a start with a key-encryption key and old keys logged:\n%s", &log.lines)
+	}
+	for _, quiet := range []*countLog{run(t.TempDir(), kek), run("", nil)} {
+		if quiet.count(warning) != 0 {
+			t.Errorf("warned of nothing:\n%s", &quiet.lines)
+		}
+	}
 }

@@ -53,6 +53,7 @@ type Server struct {
 	reconcile     chan struct{}
 	membersSeen   chan struct{} // the view of the pool changed, for a cluster that is not formed yet
 	keysMu        sync.Mutex    // held from reading the replicated keys until the keyring has them
+	warnClear     sync.Once     // of keys that open themselves
 	upkeepMu      sync.Mutex    // held from planning what is due for the keys until it is done
 	ready         atomic.Bool   // leads, and has applied everything of earlier terms
 	readyMu       sync.Mutex    // held while ready changes
