@@ -77,15 +77,9 @@ func (c *call) serve() (code int) {
 		http.Redirect(c.w, c.r, "/ui/", http.StatusTemporaryRedirect)
 		return http.StatusTemporaryRedirect
 	}
-	n := c.routes.match(c.r.URL.EscapedPath(), c.params)
-	if n == nil {
-		c.w.WriteHeader(http.StatusNotFound)
-		return http.StatusNotFound
-	}
-	h := n.handle[c.r.Method]
+	h, code := c.find()
 	if h == nil {
-		c.w.Header().Set("Allow", strings.Join(n.allow, ", "))
-		return c.writeError(fail(http.StatusMethodNotAllowed, "Invalid method"))
+		return code
 	}
 	if err := c.origin.Check(c.r); err != nil {
 		return c.writeError(fail(http.StatusForbidden, "write requests from a web page of another origin are refused"))
@@ -100,6 +94,23 @@ func (c *call) serve() (code int) {
 		return c.writeError(err)
 	}
 	return c.writeValue(v)
+}
+
+// find returns the request's handler; without one it has answered, and returns the status.
+func (c *call) find() (handler, int) {
+	n := c.routes.match(c.r.URL.EscapedPath(), c.params)
+	if n != nil && n.handle[c.r.Method] != nil {
+		return n.handle[c.r.Method], 0
+	}
+	switch err := absent(c.r.URL.Path); {
+	case err != nil:
+		return nil, c.writeError(err)
+	case n != nil:
+		c.w.Header().Set("Allow", strings.Join(n.allow, ", "))
+		return nil, c.writeError(fail(http.StatusMethodNotAllowed, "Invalid method"))
+	}
+	c.w.WriteHeader(http.StatusNotFound)
+	return nil, http.StatusNotFound
 }
 
 // call runs an RPC method.

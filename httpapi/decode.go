@@ -21,7 +21,7 @@ func (c *call) body() ([]byte, error) {
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, badRequest("Request body is larger than %d bytes", maxBody)
+			return nil, fail(http.StatusRequestEntityTooLarge, "Request body is larger than %d bytes", maxBody)
 		}
 		return nil, badRequest("Request body could not be read")
 	}

@@ -130,6 +130,11 @@ func setSchedulerConfiguration(c *call) (any, error) {
 	return &out, nil
 }
 
+// enterpriseOnly answers for what the compatible product keeps to its paid edition, as its free one does.
+func enterpriseOnly(*call) (any, error) {
+	return nil, fail(http.StatusNotImplemented, "Nomad Enterprise only endpoint")
+}
+
 // getLicense answers what a product without licences does.
 func getLicense(*call) (any, error) { return &reply{code: http.StatusNoContent}, nil }
 

@@ -38,6 +38,8 @@ var routeTable = []route{
 	{put, "/v1/operator/scheduler/configuration", setSchedulerConfiguration, via("Operator.SchedulerSetConfiguration")},
 	{get, "/v1/operator/digest", getStateDigest, via("Operator.StateDigest")},
 	{get, "/v1/operator/license", getLicense, here(acl.OperatorRead)},
+	{put, "/v1/operator/license", enterpriseOnly, public},
+	{put, "/v1/operator/utilization", enterpriseOnly, public},
 	{get, "/v1/operator/snapshot", saveSnapshot, via("Operator.SnapshotSave")},
 	{put, "/v1/operator/snapshot", restoreSnapshot, via("Operator.SnapshotRestore")},
 
@@ -54,8 +56,27 @@ var routeTable = []route{
 	{put, "/v1/agent/servers", setServers, here(acl.AgentWrite)},
 
 	{putOnly, "/v1/system/gc", collectGarbage, via("System.GarbageCollect")},
+	{putOnly, "/v1/system/reconcile/summaries", reconcileSummaries, via("System.ReconcileJobSummaries")},
 	{get, "/v1/metrics", getMetrics, here(acl.AgentRead)},
-	{get, "/v1/volumes", listVolumes, public},
+
+	{put, "/v1/search", searchPrefix, via("Search.PrefixSearch")},
+	{put, "/v1/search/fuzzy", searchFuzzy, via("Search.FuzzySearch")},
+	{get, "/v1/namespaces", listNamespaces, via("Namespace.ListNamespaces")},
+	{get, "/v1/namespace/{name}", getNamespace, via("Namespace.GetNamespace")},
+
+	{get, "/v1/jobs", listAbsent, via("Absent.List")},
+	{get, "/v1/job/{id}", getAbsent("job"), public},
+	{get, "/v1/allocations", listAbsent, via("Absent.List")},
+	{get, "/v1/allocation/{id}", getAbsent("alloc"), public},
+	{get, "/v1/evaluations", listAbsent, via("Absent.List")},
+	{get, "/v1/evaluation/{id}", getAbsent("eval"), public},
+	{get, "/v1/deployments", listAbsent, via("Absent.List")},
+	{get, "/v1/deployment/{id}", getAbsent("deployment"), public},
+	{get, "/v1/services", listAbsent, via("Absent.List")},
+	{get, "/v1/volumes", listAbsent, via("Absent.List")},
+	{get, "/v1/plugins", listAbsent, via("Absent.List")},
+	{get, "/v1/vars", listAbsent, via("Absent.List")},
+	{get, "/v1/scaling/policies", listAbsent, via("Absent.List")},
 
 	{get, "/.well-known/jwks.json", getJWKS, via("Keyring.ListPublic")},
 	{get, "/.well-known/openid-configuration", getOpenIDConfiguration, via("Keyring.GetConfig")},

@@ -13,6 +13,9 @@ var accessTable = map[string]Access{
 	"Keyring.ListPublic": {By: ByAnyone},
 	"Keyring.GetConfig":  {By: ByAnyone},
 
+	// Nothing is in it, which is no secret.
+	"Absent.List": {By: ByAnyone},
+
 	"Status.RaftStats": {By: ByServer},
 
 	// What nodes do in their own name.
@@ -62,7 +65,13 @@ var accessTable = map[string]Access{
 	"Operator.SnapshotSave":              change(acl.SnapshotSave),
 	"Operator.SnapshotRestore":           change(acl.Management),
 
-	"System.GarbageCollect": change(acl.Management),
+	"System.GarbageCollect":        change(acl.Management),
+	"System.ReconcileJobSummaries": change(acl.Management),
+
+	"Search.PrefixSearch":      {By: ByOperator, Needs: []acl.Capability{acl.NodeRead, acl.PoolRead}, Filtered: true, NodesRead: true},
+	"Search.FuzzySearch":       {By: ByOperator, Needs: []acl.Capability{acl.NodeRead, acl.PoolRead}, Filtered: true, NodesRead: true},
+	"Namespace.ListNamespaces": read(acl.NodeRead),
+	"Namespace.GetNamespace":   read(acl.NodeRead),
 }
 
 // read is for what operators look at, and with ACLs off nodes as well.

@@ -48,12 +48,15 @@ var credentials = []credential{
 // requests has one valid request about node 1 for every method.
 var requests = map[string]func(token string) any{
 	"ACL.CreateClientIntroductionToken": func(t string) any { return &structs.ClientIntroductionRequest{WriteRequest: write(t)} },
+	"Absent.List":                       generic,
 	"Alloc.GetAllocs":                   func(t string) any { return &structs.AllocsGetRequest{QueryOptions: query(t)} },
 	"Keyring.Delete":                    func(t string) any { return &structs.KeyringDeleteRequest{KeyID: uuid(3), WriteRequest: write(t)} },
 	"Keyring.GetConfig":                 generic,
 	"Keyring.List":                      generic,
 	"Keyring.ListPublic":                generic,
 	"Keyring.Rotate":                    func(t string) any { return &structs.KeyringRotateRequest{WriteRequest: write(t)} },
+	"Namespace.GetNamespace":            func(t string) any { return &structs.NamespaceSpecificRequest{Name: "default", QueryOptions: query(t)} },
+	"Namespace.ListNamespaces":          generic,
 	"Node.BatchDeregister": func(t string) any {
 		return &structs.NodeBatchDeregisterRequest{NodeIDs: []string{nodeID(1)}, WriteRequest: write(t)}
 	},
@@ -107,12 +110,15 @@ var requests = map[string]func(token string) any{
 	"Operator.StateDigest":               generic,
 	"Operator.TransferLeadershipToPeer":  func(t string) any { return &structs.RaftPeerRequest{ID: "s2", WriteRequest: write(t)} },
 	"Region.List":                        generic,
+	"Search.FuzzySearch":                 func(t string) any { return &structs.FuzzySearchRequest{Text: "web", QueryOptions: query(t)} },
+	"Search.PrefixSearch":                func(t string) any { return &structs.SearchRequest{QueryOptions: query(t)} },
 	"Status.HasNodeConn":                 specific,
 	"Status.Leader":                      generic,
 	"Status.Members":                     generic,
 	"Status.Peers":                       generic,
 	"Status.Ping":                        generic,
 	"Status.RaftStats":                   generic,
+	"System.ReconcileJobSummaries":       generic,
 	"System.GarbageCollect":              generic,
 }
 

@@ -26,6 +26,8 @@ type State interface {
 	RootKeys(ws memdb.WatchSet) (iter.Seq[*structs.RootKey], error)
 	RootKeyByID(ws memdb.WatchSet, id string) (*structs.RootKey, error)
 	KeyInUse(keyID string, now int64) (bool, error)
+	Namespaces(ws memdb.WatchSet) (iter.Seq[*structs.Namespace], error)
+	NamespaceByName(ws memdb.WatchSet, name string) (*structs.Namespace, error)
 	AutopilotConfig(ws memdb.WatchSet) (*structs.AutopilotConfig, error)
 	SchedulerConfig(ws memdb.WatchSet) (*structs.SchedulerConfiguration, error)
 	Index(table string) (uint64, error)

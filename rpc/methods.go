@@ -13,6 +13,9 @@ func (s *Server) registerMethods() {
 	s.registerIntroductionMethods()
 	s.registerOperatorMethods()
 	s.registerSystemMethods()
+	s.registerSearchMethods()
+	s.registerNamespaceMethods()
+	s.registerAbsentMethods()
 	s.registerSnapshotMethods()
 }
 

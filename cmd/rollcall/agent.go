@@ -121,6 +121,9 @@ func agentConfig(c *cli.Command) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Bool("dev") { // both, whatever files that were made for one of them say
+		cfg.Server.Enabled, cfg.Client.Enabled = true, true
+	}
 	var errs []error
 	for _, s := range settings {
 		if !c.IsSet(s.flag) {

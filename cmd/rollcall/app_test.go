@@ -200,3 +200,14 @@ func TestAgentConfigMistakes(t *testing.T) {
 		t.Errorf("a bad map: %v", err)
 	}
 }
+
+func TestDevRunsBothWhateverTheFilesSay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server.json")
+	if err := os.WriteFile(path, []byte(`{"server":{"enabled":true,"bootstrap_expect":1},"client":{"enabled":false}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := parseAgent(t, "-dev", "-config", path)
+	if err != nil || !cfg.Server.Enabled || !cfg.Client.Enabled {
+		t.Errorf("server %v, client %v, error %v", cfg.Server.Enabled, cfg.Client.Enabled, err)
+	}
+}
