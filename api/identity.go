@@ -3,15 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/url"
 )
 
 // NodeIdentity returns the claims of a node's identity as decoded JSON. An empty ID means the agent that is asked.
 func (c *Client) NodeIdentity(ctx context.Context, nodeID string, q *QueryOptions) (map[string]any, error) {
-	p := c.queryParams(q)
-	if nodeID != "" {
-		p.Set("node_id", nodeID)
-	}
-	res, err := query[struct{ Claims map[string]any }](ctx, c, "/v1/client/identity", p)
+	res, err := query[struct{ Claims map[string]any }](ctx, c, "/v1/client/identity", c.nodeParams(nodeID, q))
 	if err != nil {
 		return nil, err
 	}
@@ -22,4 +19,13 @@ func (c *Client) NodeIdentity(ctx context.Context, nodeID string, q *QueryOption
 func (c *Client) RenewNodeIdentity(ctx context.Context, nodeID string, w *WriteOptions) error {
 	_, err := c.do(ctx, http.MethodPost, "/v1/client/identity/renew", c.writeParams(w), struct{ NodeID string }{nodeID}, nil)
 	return err
+}
+
+// nodeParams are those of a request that a node's agent answers.
+func (c *Client) nodeParams(nodeID string, q *QueryOptions) url.Values {
+	p := c.queryParams(q)
+	if nodeID != "" {
+		p.Set("node_id", nodeID)
+	}
+	return p
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -24,11 +23,14 @@ type Client struct {
 	pool    caller
 	servers *serverList
 	cred    *credentials
+	meta    *nodeMeta
 	stat    status
 	ready   chan struct{} // closed at the first accepted heartbeat with an identity
 
 	wake    chan struct{} // something changed that the run loop should not wait to act on; holds one
 	changed atomic.Bool   // the node has changed since it last registered
+
+	hostStats hostStats
 
 	mu   sync.Mutex // guards the fields below
 	node *structs.Node
@@ -96,12 +98,16 @@ func newClient(cfg Config, st store, nodeID, secretID string, attributes map[str
 	if err != nil {
 		return nil, err
 	}
+	meta, err := loadNodeMeta(st, cfg.Meta)
+	if err != nil {
+		return nil, err
+	}
 	c := &Client{
-		cfg: cfg, log: cfg.Logger.Named("client"), store: st, servers: newServerList(cfg.Servers), cred: cred,
+		cfg: cfg, log: cfg.Logger.Named("client"), store: st, servers: newServerList(cfg.Servers), cred: cred, meta: meta,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 		node: &structs.Node{
 			ID: nodeID, SecretID: secretID, Datacenter: cfg.Datacenter, Name: cfg.Name, NodePool: cfg.NodePool,
-			NodeClass: cfg.NodeClass, Meta: cfg.Meta, HTTPAddr: cfg.HTTPAddr, TLSEnabled: cfg.HTTPTLS,
+			NodeClass: cfg.NodeClass, Meta: meta.response().Meta, HTTPAddr: cfg.HTTPAddr, TLSEnabled: cfg.HTTPTLS,
 			Attributes: attributes, NodeResources: noResources, ReservedResources: noReservedResources,
 			Status: structs.NodeStatusInit,
 		},
@@ -146,20 +152,6 @@ func (c *Client) updateNode(f func(*structs.Node)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(c.node)
-}
-
-// SetMeta replaces the node's metadata and registers it again if that changes anything.
-func (c *Client) SetMeta(meta map[string]string) {
-	c.mu.Lock()
-	same := maps.Equal(c.node.Meta, meta)
-	if !same {
-		c.node.Meta = maps.Clone(meta)
-	}
-	c.mu.Unlock()
-	if !same {
-		c.changed.Store(true)
-		c.wakeUp()
-	}
 }
 
 // Servers returns the known servers in the order of their turn.

@@ -165,11 +165,32 @@ func TestServersReachTheNodeOverItsOwnSession(t *testing.T) {
 		t.Error("no renewal is asked for after NodeIdentity.Renew")
 	}
 
+	var meta structs.NodeMetaResponse
+	apply := &structs.NodeMetaApplyRequest{NodeID: c.NodeID(), Meta: map[string]*string{"disk": new("new")}}
+	if err := errors.Join(ask("NodeMeta.Apply", apply, new(structs.NodeMetaResponse)), ask("NodeMeta.Read", own, &meta)); err != nil {
+		t.Fatal(err)
+	}
+	if meta.Meta["disk"] != "new" || *meta.Dynamic["disk"] != "new" || len(meta.Static) != 0 {
+		t.Errorf("metadata is %+v", meta)
+	}
+	var stats structs.ClientStatsResponse
+	var host structs.HostStats
+	if err := ask("ClientStats.Stats", own, &stats); err != nil {
+		t.Fatal(err)
+	}
+	if err := structs.Decode(stats.HostStats, &host); err != nil || host.Memory.Total == 0 || len(host.CPU) == 0 || host.Uptime == 0 {
+		t.Errorf("the machine tells %+v, %v", host, err)
+	}
+
 	for _, tc := range []struct {
 		method string
 		args   any
 		want   string
 	}{
+		{"NodeMeta.Read", &structs.NodeSpecificRequest{NodeID: testNode}, "Unknown node"},
+		{"NodeMeta.Apply", &structs.NodeMetaApplyRequest{NodeID: testNode}, "Unknown node"},
+		{"NodeMeta.Apply", &structs.NodeMetaApplyRequest{NodeID: c.NodeID()}, "no keys given"},
+		{"ClientStats.Stats", &structs.NodeSpecificRequest{NodeID: testNode}, "Unknown node"},
 		{"NodeIdentity.Get", &structs.NodeSpecificRequest{NodeID: testNode}, "Unknown node"},
 		{"NodeIdentity.Renew", &structs.NodeSpecificRequest{}, "Unknown node"},
 		{"NodeIdentity.Get", "not a request", "decode"},

@@ -21,32 +21,91 @@ type reverse struct{ c *Client }
 
 var _ transport.Handler = reverse{}
 
-// ServeRPC answers NodeIdentity.Get and NodeIdentity.Renew for this node.
-func (r reverse) ServeRPC(_ context.Context, _ *transport.Conn, method string, body []byte) (any, error) {
+// reverseMethods is what servers can ask, by service and name.
+var reverseMethods = map[string]map[string]func(reverse, context.Context, []byte) (any, error){
+	"NodeIdentity": {"Get": reverse.getIdentity, "Renew": reverse.renewIdentity},
+	"NodeMeta":     {"Read": reverse.readMeta, "Apply": reverse.applyMeta},
+	"ClientStats":  {"Stats": reverse.hostStats},
+}
+
+// ServeRPC answers for this node.
+func (r reverse) ServeRPC(ctx context.Context, _ *transport.Conn, method string, body []byte) (any, error) {
 	service, name, _ := strings.Cut(method, ".")
-	if service != "NodeIdentity" {
+	methods := reverseMethods[service]
+	if methods == nil {
 		return nil, transport.ErrUnknownService(method)
 	}
-	if name != "Get" && name != "Renew" {
+	serve := methods[name]
+	if serve == nil {
 		return nil, transport.ErrUnknownMethod(method)
 	}
+	return serve(r, ctx, body)
+}
+
+// decode reads the request; *id is the node that it names, which must be this one.
+func (r reverse) decode(body []byte, req any, id *string) error {
+	if err := structs.Decode(body, req); err != nil {
+		return err
+	}
+	if *id != r.c.NodeID() {
+		return fmt.Errorf("%w %q", structs.ErrUnknownNode, *id)
+	}
+	return nil
+}
+
+func (r reverse) getIdentity(_ context.Context, body []byte) (any, error) {
 	var req structs.NodeSpecificRequest
-	if err := structs.Decode(body, &req); err != nil {
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
 		return nil, err
-	}
-	if req.NodeID != r.c.NodeID() {
-		return nil, fmt.Errorf("%w %q", structs.ErrUnknownNode, req.NodeID)
-	}
-	if name == "Renew" {
-		r.c.log.Info("a server asks for a new identity at the next heartbeat")
-		r.c.Renew()
-		return structs.Empty{}, nil
 	}
 	claims, err := r.c.IdentityClaims()
 	if err != nil {
 		return nil, err
 	}
 	return &structs.NodeIdentityGetResponse{Claims: claims}, nil
+}
+
+func (r reverse) renewIdentity(_ context.Context, body []byte) (any, error) {
+	var req structs.NodeSpecificRequest
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
+		return nil, err
+	}
+	r.c.log.Info("a server asks for a new identity at the next heartbeat")
+	r.c.Renew()
+	return structs.Empty{}, nil
+}
+
+func (r reverse) readMeta(_ context.Context, body []byte) (any, error) {
+	var req structs.NodeSpecificRequest
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
+		return nil, err
+	}
+	return r.c.NodeMeta(), nil
+}
+
+func (r reverse) applyMeta(_ context.Context, body []byte) (any, error) {
+	var req structs.NodeMetaApplyRequest
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
+		return nil, err
+	}
+	r.c.log.Info("a server changes the node's metadata", "keys", len(req.Meta))
+	return r.c.ApplyNodeMeta(req.Meta)
+}
+
+func (r reverse) hostStats(ctx context.Context, body []byte) (any, error) {
+	var req structs.NodeSpecificRequest
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
+		return nil, err
+	}
+	stats, err := r.c.HostStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := structs.EncodeBytes(stats)
+	if err != nil {
+		return nil, err
+	}
+	return &structs.ClientStatsResponse{HostStats: raw}, nil
 }
 
 // ServeStream refuses: there are no streaming methods on a node.

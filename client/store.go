@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -21,10 +22,13 @@ type persisted struct {
 	HasRegistered bool   // a server has accepted this node with its own credentials
 }
 
-// store keeps persisted. save returns once it survives a crash. It is used by one goroutine at a time.
+// store keeps persisted, and the metadata that was applied to the running node. What a save was given survives a crash once
+// it has returned. Its methods are safe for concurrent use, but close, which is the last.
 type store interface {
 	load() (persisted, error)
 	save(persisted) error
+	loadMeta() (map[string]*string, error) // nil if none was saved
+	saveMeta(map[string]*string) error     // does not keep its argument
 	close() error
 }
 
@@ -34,11 +38,14 @@ var (
 	identityKey     = []byte("node_identity_state")
 	nodeBucket      = []byte("node")
 	registrationKey = []byte("registration")
+	metaKey         = []byte("dynamic_meta") // ours
 )
 
 type identityRecord struct{ SignedIdentity string }
 
 type registrationRecord struct{ HasRegistered bool }
+
+type metaRecord struct{ Dynamic map[string]*string }
 
 // boltStore is state.db.
 type boltStore struct {
@@ -160,6 +167,24 @@ func (s *boltStore) save(p persisted) error {
 	})
 }
 
+func (s *boltStore) loadMeta() (meta map[string]*string, err error) {
+	err = s.guard("read", func() error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			var m metaRecord
+			err := read(tx, nodeBucket, metaKey, &m)
+			meta = m.Dynamic
+			return err
+		})
+	})
+	return meta, err
+}
+
+func (s *boltStore) saveMeta(meta map[string]*string) error {
+	return s.guard("write", func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error { return write(tx, nodeBucket, metaKey, metaRecord{meta}) })
+	})
+}
+
 func write(tx *bbolt.Tx, bucket, key []byte, value any) error {
 	enc, err := structs.EncodeBytes(value)
 	if err != nil {
@@ -176,8 +201,9 @@ func (s *boltStore) close() error { return s.db.Close() }
 
 // memStore is the store of an agent in development mode.
 type memStore struct {
-	mu sync.Mutex // guards p
-	p  persisted
+	mu   sync.Mutex // guards the fields below
+	p    persisted
+	meta map[string]*string
 }
 
 var _ store = (*memStore)(nil)
@@ -192,6 +218,19 @@ func (m *memStore) save(p persisted) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.p = p
+	return nil
+}
+
+func (m *memStore) loadMeta() (map[string]*string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.meta), nil
+}
+
+func (m *memStore) saveMeta(meta map[string]*string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.meta = maps.Clone(meta)
 	return nil
 }
 

@@ -110,6 +110,47 @@ func TestOwnIdentityIsAnsweredWithoutServers(t *testing.T) {
 	}
 }
 
+func TestWhatANodesAgentKnowsIsAnsweredWithoutServers(t *testing.T) {
+	for _, query := range []string{"", "?node_id=" + nodeID} {
+		rpc, cli := &fakeRPC{}, &fakeClient{}
+		api := newAPI(t, rpc, nil, cli)
+		want(t, do(api, "GET", "/v1/client/metadata"+query, ""), 200, `{"Meta":{"rack":"r1"},"Dynamic":null,"Static":{"rack":"r1"}}`)
+		want(t, do(api, "POST", "/v1/client/metadata"+query, `{"Meta":{"a":"b","rack":null}}`), 200,
+			`{"Meta":{"a":"b"},"Dynamic":{"a":"b","rack":null},"Static":{"rack":"r1"}}`)
+		want(t, do(api, "GET", "/v1/client/stats"+query, ""), 200, `{"Memory":{"Total":8,"Available":4,"Used":3,"Free":1},"CPU":null,`+
+			`"DiskStats":null,"AllocDirStats":null,"DeviceStats":null,"Uptime":60,"CPUTicksConsumed":0}`)
+		want(t, do(api, "GET", "/v1/client/gc"+query, ""), 200, "")
+		if rpc.calls != 0 {
+			t.Errorf("%d RPCs", rpc.calls)
+		}
+	}
+}
+
+func TestBadRequestsForANodesAgent(t *testing.T) {
+	rpc := &fakeRPC{answer: map[string]any{
+		"NodeMeta.Read": wireError("No path to node"), "ClientStats.Stats": structs.Coded(404, "Unknown node %s", otherID),
+	}}
+	api := newAPI(t, rpc, &fakeServer{}, nil)
+	const nobody = "no local Node and node_id not provided"
+	for _, path := range []string{"/v1/client/metadata", "/v1/client/stats", "/v1/client/gc", "/v1/client/identity"} {
+		want(t, do(api, "GET", path, ""), 400, nobody)
+	}
+	want(t, do(api, "POST", "/v1/client/metadata", `{"Meta":{"a":"b"}}`), 400, nobody)
+	want(t, do(api, "GET", "/v1/client/metadata?node_id="+otherID, ""), 404, "No path to node")
+	want(t, do(api, "GET", "/v1/client/stats?node_id="+otherID, ""), 404, "Unknown node "+otherID)
+	for body, message := range map[string]string{
+		"":                     "Request body is empty; want a JSON object",
+		`{}`:                   "node metadata: no keys given in Meta",
+		`{"Meta":{"":"x"}}`:    "node metadata: a key is empty",
+		`{"Meta":{"a b":"x"}}`: `node metadata: key "a b" has characters other than printable ones without space and =`,
+		`{"Meta":{"a":1}}`:     "Request body is not understood: Meta can't be a JSON number",
+		`{"Meta":["a"]}`:       "Request body is not understood: Meta can't be a JSON array",
+		`{"Meta":{"a":"` + strings.Repeat("x", 4097) + `"}}`: `node metadata: the value of "a" has 4097 bytes, the limit is 4096`,
+	} {
+		want(t, do(api, "POST", "/v1/client/metadata?node_id="+otherID, body), 400, message)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	sink := metrics.NewInmemSink(time.Hour, time.Hour)
 	sink.SetGauge([]string{"a", "b"}, 3)

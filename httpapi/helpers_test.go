@@ -89,6 +89,7 @@ type fakeClient struct {
 	claimsErr error
 	servers   []string
 	unhealthy string
+	meta      map[string]*string // applied
 }
 
 func (c *fakeClient) NodeID() string { return nodeID }
@@ -96,6 +97,17 @@ func (c *fakeClient) IdentityClaims() (map[string]any, error) {
 	return map[string]any{"nomad_node_id": nodeID, "exp": float64(1795295951)}, c.claimsErr
 }
 func (c *fakeClient) Renew() { c.renewed++ }
+func (c *fakeClient) NodeMeta() *structs.NodeMetaResponse {
+	static := map[string]string{"rack": "r1"}
+	return &structs.NodeMetaResponse{Meta: structs.MergeNodeMeta(static, c.meta), Dynamic: c.meta, Static: static}
+}
+func (c *fakeClient) ApplyNodeMeta(changes map[string]*string) (*structs.NodeMetaResponse, error) {
+	c.meta = changes
+	return c.NodeMeta(), nil
+}
+func (c *fakeClient) HostStats(context.Context) (*structs.HostStats, error) {
+	return &structs.HostStats{Memory: &structs.HostMemoryStats{Total: 8, Available: 4, Used: 3, Free: 1}, Uptime: 60}, nil
+}
 func (c *fakeClient) Stats() map[string]map[string]string {
 	return map[string]map[string]string{"client": {"node_id": nodeID}}
 }

@@ -4,23 +4,8 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// nodeForIdentity says which node an identity request means; local is true when it is the one of this agent.
-func (c *call) nodeForIdentity(inBody string) (id string, local bool, err error) {
-	id = c.query.Get("node_id")
-	if id == "" {
-		id = inBody
-	}
-	if c.client != nil && (id == "" || id == c.client.NodeID()) {
-		return c.client.NodeID(), true, nil
-	}
-	if id == "" {
-		return "", false, badRequest("no local Node and node_id not provided")
-	}
-	return id, false, nil
-}
-
 func getIdentity(c *call) (any, error) {
-	id, local, err := c.nodeForIdentity("")
+	id, local, err := c.nodeAsked("")
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +16,7 @@ func getIdentity(c *call) (any, error) {
 		}
 		return &out, nil
 	}
-	if err := c.read("NodeIdentity.Get", &structs.NodeSpecificRequest{NodeID: id}, &out); err != nil {
+	if err := c.askNode("NodeIdentity.Get", &structs.NodeSpecificRequest{NodeID: id}, &out); err != nil {
 		return nil, err
 	}
 	return &out, nil
@@ -42,7 +27,7 @@ func renewIdentity(c *call) (any, error) {
 	if err := c.decodeOptional(&in); err != nil {
 		return nil, err
 	}
-	id, local, err := c.nodeForIdentity(in.NodeID)
+	id, local, err := c.nodeAsked(in.NodeID)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +36,7 @@ func renewIdentity(c *call) (any, error) {
 		return structs.Empty{}, nil
 	}
 	var out structs.Empty
-	if err := c.read("NodeIdentity.Renew", &structs.NodeSpecificRequest{NodeID: id}, &out); err != nil {
+	if err := c.askNode("NodeIdentity.Renew", &structs.NodeSpecificRequest{NodeID: id}, &out); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -23,6 +23,10 @@ var routeTable = []route{
 
 	{get, "/v1/client/identity", getIdentity, via("NodeIdentity.Get").orHere(acl.NodeRead)},
 	{put, "/v1/client/identity/renew", renewIdentity, via("NodeIdentity.Renew").orHere(acl.NodeWrite)},
+	{get, "/v1/client/metadata", getNodeMeta, via("NodeMeta.Read").orHere(acl.NodeRead)},
+	{put, "/v1/client/metadata", applyNodeMeta, via("NodeMeta.Apply").orHere(acl.NodeWrite)},
+	{get, "/v1/client/stats", getClientStats, via("ClientStats.Stats").orHere(acl.NodeRead)},
+	{get, "/v1/client/gc", collectClientGarbage, via("Node.GetNode").orHere(acl.NodeWrite)},
 
 	{get, "/v1/operator/keyring/keys", listKeys, via("Keyring.List")},
 	{put, "/v1/operator/keyring/rotate", rotateKey, via("Keyring.Rotate")},

@@ -33,6 +33,15 @@ type routeCase struct {
 	headers      map[string]string
 }
 
+// encoded is a value that the API hands on without reading it.
+func encoded(v any) structs.Raw {
+	b, err := structs.EncodeBytes(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 var meta = structs.QueryMeta{Index: 42, LastContact: 1500 * time.Millisecond, KnownLeader: true}
 
 var readHeaders = map[string]string{
@@ -152,6 +161,35 @@ var subsetCases = []routeCase{
 	{
 		name: "a forced renewal with the node in the body", method: "POST", path: "/v1/client/identity/renew", rpc: "NodeIdentity.Renew",
 		body: `{"NodeID":"` + otherID + `"}`, args: &structs.NodeSpecificRequest{NodeID: otherID, QueryOptions: plainQuery}, want: `{}`,
+	},
+	{
+		name: "a node's metadata", method: "GET", path: "/v1/client/metadata?node_id=" + otherID, rpc: "NodeMeta.Read",
+		args: &structs.NodeSpecificRequest{NodeID: otherID, QueryOptions: plainQuery},
+		reply: structs.NodeMetaResponse{
+			Meta: map[string]string{"rack": "r1"}, Dynamic: map[string]*string{"gone": nil}, Static: map[string]string{"rack": "r1", "gone": "x"},
+		},
+		want: `{"Meta":{"rack":"r1"},"Dynamic":{"gone":null},"Static":{"gone":"x","rack":"r1"}}`,
+	},
+	{
+		name: "metadata is applied, and removed by null", method: "POST", path: "/v1/client/metadata", rpc: "NodeMeta.Apply",
+		body: `{"NodeID":"` + otherID + `","Meta":{"rack":"r2","gone":null}}`,
+		args: &structs.NodeMetaApplyRequest{NodeID: otherID, Meta: map[string]*string{"rack": new("r2"), "gone": nil}, QueryOptions: plainQuery},
+		want: `{"Meta":null,"Dynamic":null,"Static":null}`,
+	},
+	{
+		name: "a node's numbers are handed on as they came", method: "GET", path: "/v1/client/stats?node_id=" + otherID, rpc: "ClientStats.Stats",
+		args:  &structs.NodeSpecificRequest{NodeID: otherID, QueryOptions: plainQuery},
+		reply: structs.ClientStatsResponse{HostStats: encoded(map[string]any{"Uptime": 5, "Newer": 1.5})},
+		want:  `{"Newer":1.5,"Uptime":5}`,
+	},
+	{
+		name: "a node without allocations has no garbage", method: "GET", path: "/v1/client/gc?node_id=" + otherID, rpc: "Node.GetNode",
+		args:  &structs.NodeSpecificRequest{NodeID: otherID, QueryOptions: plainQuery},
+		reply: structs.SingleNodeResponse{Node: &structs.Node{ID: otherID}},
+	},
+	{
+		name: "garbage of a node that does not exist", method: "GET", path: "/v1/client/gc?node_id=" + otherID, rpc: "Node.GetNode",
+		args: &structs.NodeSpecificRequest{NodeID: otherID, QueryOptions: plainQuery}, code: 404, want: "Unknown node " + otherID,
 	},
 	{
 		name: "keys are listed", method: "GET", path: "/v1/operator/keyring/keys", rpc: "Keyring.List",

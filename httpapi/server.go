@@ -78,6 +78,11 @@ type Client interface {
 	IdentityClaims() (map[string]any, error)
 	// Renew asks for a new identity with the next heartbeat.
 	Renew()
+	// NodeMeta returns the node's metadata; ApplyNodeMeta changes it, errors of bad changes being coded 400.
+	NodeMeta() *structs.NodeMetaResponse
+	ApplyNodeMeta(changes map[string]*string) (*structs.NodeMetaResponse, error)
+	// HostStats tells what the node's machine is busy with.
+	HostStats(ctx context.Context) (*structs.HostStats, error)
 	Stats() map[string]map[string]string
 	// Servers returns the RPC addresses in use; SetServers replaces them.
 	Servers() []string

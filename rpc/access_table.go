@@ -39,6 +39,9 @@ var accessTable = map[string]Access{
 
 	"NodeIdentity.Get":   read(acl.NodeRead).orSelf(),
 	"NodeIdentity.Renew": change(acl.NodeWrite),
+	"NodeMeta.Read":      read(acl.NodeRead).orSelf(),
+	"NodeMeta.Apply":     change(acl.NodeWrite),
+	"ClientStats.Stats":  read(acl.NodeRead).orSelf(),
 
 	"NodePool.List":            {By: ByOperator, Needs: []acl.Capability{acl.PoolRead}, Filtered: true, NodesRead: true},
 	"NodePool.GetNodePool":     read(acl.PoolRead),

@@ -88,6 +88,11 @@ var requests = map[string]func(token string) any{
 	},
 	"NodeIdentity.Get":   specific,
 	"NodeIdentity.Renew": specific,
+	"NodeMeta.Apply": func(t string) any {
+		return &structs.NodeMetaApplyRequest{NodeID: nodeID(1), Meta: map[string]*string{"a": new("b")}, QueryOptions: query(t)}
+	},
+	"NodeMeta.Read":     specific,
+	"ClientStats.Stats": specific,
 	"NodePool.DeleteNodePools": func(t string) any {
 		return &structs.NodePoolDeleteRequest{Names: []string{"empty"}, WriteRequest: write(t)}
 	},

@@ -8,6 +8,8 @@ func (s *Server) registerMethods() {
 	s.registerNodeChangeMethods()
 	s.registerNodePoolMethods()
 	s.registerNodeIdentityMethods()
+	s.registerNodeMetaMethods()
+	s.registerClientStatsMethods()
 	s.registerAllocMethods()
 	s.registerKeyringMethods()
 	s.registerIntroductionMethods()

@@ -120,7 +120,7 @@ func TestNodeThatThereIsNot(t *testing.T) {
 	body, _ := structs.EncodeBytes(requests["Node.EmitEvents"](w.identity(1, t0, time.Hour)))
 	_, err := w.srv.ServeRPC(t.Context(), nil, "Node.EmitEvents", body)
 	wantError(t, err, structs.ErrNodeNotFound)
-	for _, name := range []string{"NodeIdentity.Get", "NodeIdentity.Renew"} {
+	for _, name := range []string{"NodeIdentity.Get", "NodeIdentity.Renew", "NodeMeta.Read", "ClientStats.Stats"} {
 		body, _ = structs.EncodeBytes(specific(""))
 		_, err = w.srv.ServeRPC(t.Context(), nil, name, body)
 		wantError(t, err, structs.ErrUnknownNode, "Unknown node "+nodeID(1))

@@ -94,6 +94,16 @@ func (a *agent) ServeRPC(ctx context.Context, _ *transport.Conn, name string, bo
 	if name == "NodeIdentity.Get" {
 		return &structs.NodeIdentityGetResponse{Claims: map[string]any{"nomad_node_id": req.NodeID, "exp": 12.0}}, nil
 	}
+	switch name {
+	case "NodeMeta.Apply":
+		var apply structs.NodeMetaApplyRequest
+		if err := structs.Decode(body, &apply); err != nil {
+			return nil, err
+		}
+		return &structs.NodeMetaResponse{Dynamic: apply.Meta}, nil
+	case "ClientStats.Stats":
+		return map[string]any{"HostStats": map[string]any{"Uptime": 7, "Newer": "x"}}, nil
+	}
 	return &structs.Empty{}, nil
 }
 
