@@ -65,6 +65,8 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 		{"server.heartbeat_grace", in("server", `heartbeat_grace = "22s"`), func(c server.Config) any { return c.Heartbeat.Grace }, 22 * time.Second},
 		{"server.failover_heartbeat_ttl", in("server", `failover_heartbeat_ttl = "6m"`), func(c server.Config) any { return c.Heartbeat.FailoverTTL }, 6 * time.Minute},
 		{"server.ignore_state_digest_checks", in("server", `ignore_state_digest_checks = true`), func(c server.Config) any { return c.IgnoreDigestChecks }, true},
+		{"server.event_buffer_size", in("server", `event_buffer_size = 321`), func(c server.Config) any { return c.EventBuffer }, 321},
+		{"server.enable_event_broker", in("server", `enable_event_broker = false`), func(c server.Config) any { return c.EventBuffer }, 0},
 		{"server.node_gc_threshold", in("server", `node_gc_threshold = "25h"`), func(c server.Config) any { return c.NodeGC.Threshold }, 25 * time.Hour},
 		{"server.root_key_gc_interval", in("server", `root_key_gc_interval = "11m"`), func(c server.Config) any { return c.Keys.Interval }, 11 * time.Minute},
 		{"server.root_key_gc_threshold", in("server", `root_key_gc_threshold = "2h"`), func(c server.Config) any { return c.Keys.Policy.GCThreshold }, 2 * time.Hour},

@@ -72,6 +72,10 @@ func serverConfig(c *config.Config) (server.Config, error) {
 	if c.DevMode {
 		s.Raft.HeartbeatTimeout, s.Raft.ElectionTimeout, s.Raft.LeaderLease = devHeartbeat, devHeartbeat, devLease
 	}
+	s.EventBuffer = 0
+	if c.Server.EnableEventBroker {
+		s.EventBuffer = c.Server.EventBufferSize
+	}
 	s.IgnoreDigestChecks = c.Server.IgnoreStateDigestChecks
 	s.Heartbeat = heartbeatConfig(c)
 	s.Autopilot = structs.AutopilotConfig{

@@ -106,6 +106,10 @@ type Server struct {
 	// leader's was the wrong one.
 	IgnoreStateDigestChecks bool `cfg:"ignore_state_digest_checks"`
 
+	// EnableEventBroker keeps the latest changes for the event stream, EventBufferSize batches of them.
+	EnableEventBroker bool `cfg:"enable_event_broker"`
+	EventBufferSize   int  `cfg:"event_buffer_size"`
+
 	MinHeartbeatTTL        time.Duration `cfg:"min_heartbeat_ttl,reload"`
 	MaxHeartbeatsPerSecond float64       `cfg:"max_heartbeats_per_second,reload"`
 	HeartbeatGrace         time.Duration `cfg:"heartbeat_grace,reload"`

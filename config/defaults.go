@@ -23,6 +23,8 @@ func DefaultConfig() *Config {
 			StartTimeout:             30 * time.Second,
 			RaftMultiplier:           1,
 			RaftTrailingLogs:         10240,
+			EnableEventBroker:        true,
+			EventBufferSize:          100,
 			RaftSnapshotThreshold:    8192,
 			RaftSnapshotInterval:     120 * time.Second,
 			RaftLogStore:             RaftLogStore{Backend: "boltdb", BoltDB: BoltDB{NoFreelistSync: true}},

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// maxEventBuffer bounds the batches of events in memory: at up to 512 changes each that is as much as anybody can mean.
+const maxEventBuffer = 100_000
+
 func (v *validator) server() {
 	s := v.Server
 	v.bootstrap()
@@ -16,6 +19,7 @@ func (v *validator) server() {
 	v.heartbeats()
 	v.keys()
 	v.introduction()
+	v.between("server.event_buffer_size", s.EventBufferSize, 1, maxEventBuffer)
 	v.positive("server.node_gc_threshold", s.NodeGCThreshold)
 	v.positive("server.start_timeout", s.StartTimeout)
 	if s.AuthoritativeRegion != "" && !regionRule.MatchString(s.AuthoritativeRegion) {

@@ -27,6 +27,19 @@ type Config struct {
 	// OnRestore is called after each restore, on Raft's goroutine, when State already returns the new state:
 	// whatever was derived from the old one has to be made anew. It must not wait for Raft.
 	OnRestore func(RestoreReport)
+
+	// Events is told what commands change; nil if nobody wants to know.
+	Events Publisher
+}
+
+// Publisher takes what has changed. It is called on Raft's goroutine and must not wait for anything.
+type Publisher interface {
+	// Publish is called when a batch of entries is visible, with the index of the first of them and what they have
+	// changed, in the order of their indexes. The events are the publisher's.
+	Publish(first uint64, events []structs.Event)
+	// Reset is called when another state is in the place of the one whose changes were published. index is the
+	// highest of any of its tables; how far in the log it reaches, the next Publish tells.
+	Reset(index uint64)
 }
 
 // FSM applies the Raft log. Apply, ApplyBatch, Snapshot and Restore are for one goroutine, as Raft calls them;
@@ -35,6 +48,7 @@ type FSM struct {
 	logger    hclog.Logger
 	onFatal   func(error)
 	onRestore func(RestoreReport)
+	events    Publisher
 	tolerant  bool // see Config.IgnoreDigestChecks
 
 	store    atomic.Pointer[state.Store]
@@ -51,7 +65,7 @@ var (
 
 // New returns an FSM over the state that a new cluster starts with.
 func New(cfg Config) *FSM {
-	f := &FSM{logger: cfg.Logger, onFatal: cfg.OnFatal, onRestore: cfg.OnRestore, tolerant: cfg.IgnoreDigestChecks}
+	f := &FSM{logger: cfg.Logger, onFatal: cfg.OnFatal, onRestore: cfg.OnRestore, events: cfg.Events, tolerant: cfg.IgnoreDigestChecks}
 	f.digests.known, f.digests.ready = true, make(chan struct{}, 1)
 	if f.logger == nil {
 		f.logger = hclog.NewNullLogger()
@@ -84,6 +98,10 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 	}
 	txn := f.State().WriteTxn()
 	defer txn.Abort() // does nothing after Commit
+	if f.events != nil {
+		txn.CollectEvents(len(entries))
+		defer func() { f.events.Publish(entries[0].Index, txn.Events()) }() // also of what came before a fatal entry
+	}
 	for i, entry := range entries {
 		f.digests.before(txn, entry.Index)
 		result, err := f.applyEntry(txn, entry)

@@ -76,6 +76,9 @@ func (f *FSM) Restore(rc io.ReadCloser) error {
 	old := f.replace(store, base.ID, report.Index)
 	f.restored.Store(report)
 	old.Abandon()
+	if f.events != nil {
+		f.events.Reset(report.Index)
+	}
 	f.logRestore(report)
 	if f.onRestore != nil {
 		f.onRestore(*report)

@@ -59,6 +59,8 @@ var routeTable = []route{
 	{get, "/v1/agent/servers", listServers, here(acl.AgentRead)},
 	{put, "/v1/agent/servers", setServers, here(acl.AgentWrite)},
 
+	{get, "/v1/event/stream", streamEvents, via("Event.Stream")},
+
 	{putOnly, "/v1/system/gc", collectGarbage, via("System.GarbageCollect")},
 	{putOnly, "/v1/system/reconcile/summaries", reconcileSummaries, via("System.ReconcileJobSummaries")},
 	{get, "/v1/metrics", getMetrics, here(acl.AgentRead)},

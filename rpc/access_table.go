@@ -71,6 +71,9 @@ var accessTable = map[string]Access{
 	"System.GarbageCollect":        change(acl.Management),
 	"System.ReconcileJobSummaries": change(acl.Management),
 
+	// It shows nodes, pools and root keys alike.
+	"Event.Stream": read(acl.NodeRead, acl.KeyringRead),
+
 	"Search.PrefixSearch":      {By: ByOperator, Needs: []acl.Capability{acl.NodeRead, acl.PoolRead}, Filtered: true, NodesRead: true},
 	"Search.FuzzySearch":       {By: ByOperator, Needs: []acl.Capability{acl.NodeRead, acl.PoolRead}, Filtered: true, NodesRead: true},
 	"Namespace.ListNamespaces": read(acl.NodeRead),

@@ -174,6 +174,7 @@ type Deps struct {
 	Cluster    Cluster
 	Operator   Operator
 	Snapshots  Snapshots
+	Events     Events // nil: the event stream is disabled
 	Pool       Pool
 	Sessions   *Sessions
 	Clock      func() time.Time

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/rollcall-id/rollcall/events"
 	"github.com/rollcall-id/rollcall/fsm"
 	"github.com/rollcall-id/rollcall/internal/leak"
 	"github.com/rollcall-id/rollcall/keyring"
@@ -39,6 +40,7 @@ const (
 type world struct {
 	t         testing.TB
 	fsm       *fsm.FSM
+	events    *events.Broker
 	kr        *keyring.Keyring
 	srv       *Server
 	raft      *fakeRaft
@@ -94,8 +96,9 @@ func newWorldAt(t testing.TB, now time.Time, change ...func(*Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	broker := events.New(events.Config{})
 	w := &world{
-		t: t, fsm: fsm.New(fsm.Config{}), kr: kr, leader: &fakeLeader{}, beats: &fakeHeartbeats{}, cluster: &fakeCluster{},
+		t: t, fsm: fsm.New(fsm.Config{Events: broker}), events: broker, kr: kr, leader: &fakeLeader{}, beats: &fakeHeartbeats{}, cluster: &fakeCluster{},
 		operator: &fakeOperator{}, pool: &fakePool{}, sessions: NewSessions(), metrics: &fakeMetrics{},
 		logs: &bytes.Buffer{}, clock: &clock{now: now},
 	}
@@ -105,7 +108,8 @@ func newWorldAt(t testing.TB, now time.Time, change ...func(*Config)) *world {
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: w.logs, Mutex: &sync.Mutex{}}),
 		State:  func() State { return w.fsm.State() }, Raft: w.raft, Leader: w.leader, Keyring: worldKeyring{w},
 		Heartbeats: w.beats, Cluster: w.cluster, Operator: w.operator, Pool: w.pool, Sessions: w.sessions,
-		Clock: w.clock.Now, Metrics: w.metrics,
+		Events: worldEvents{broker},
+		Clock:  w.clock.Now, Metrics: w.metrics,
 		NewUUID: func() string { return uuid(0xff0000 + int(w.uuids.Add(1))) },
 	})
 	w.addKey(structs.KeyStateActive)

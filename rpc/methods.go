@@ -19,6 +19,7 @@ func (s *Server) registerMethods() {
 	s.registerNamespaceMethods()
 	s.registerAbsentMethods()
 	s.registerSnapshotMethods()
+	s.registerEventMethods()
 }
 
 // Methods returns who may call each method, the streaming ones among them.

@@ -57,6 +57,9 @@ func (s *Server) nodeRegister(c *Call, req *structs.NodeRegisterRequest, reply *
 	if err != nil {
 		return fmt.Errorf("register node %s: %w", n.ID, err)
 	}
+	if minted != nil && existing != nil && existing.IdentitySigningKeyID == minted.keyID {
+		s.tellRenewed(c, existing, minted) // the log says which key, and it is the one it was
+	}
 
 	if n.Status != structs.NodeStatusDown {
 		if reply.HeartbeatTTL, err = s.deps.Heartbeats.Reset(n.ID); err != nil {
@@ -213,6 +216,8 @@ func (s *Server) nodeUpdateStatus(c *Call, req *structs.NodeUpdateStatusRequest,
 			return fmt.Errorf("update status of node %s: %w", req.NodeID, err)
 		}
 		reply.NodeModifyIndex, reply.Index = applied.Index, applied.Index
+	} else if minted != nil {
+		s.tellRenewed(c, n, minted)
 	}
 	if req.Status != structs.NodeStatusDown {
 		if reply.HeartbeatTTL, err = s.deps.Heartbeats.Reset(req.NodeID); err != nil {

@@ -129,7 +129,7 @@ func (s *Server) serveStream(c *Call, m *streamMethod, req structs.RPCRequest, s
 	if err := c.authorize(req); err != nil {
 		return err
 	}
-	release, err := s.limits.acquire(false)
+	release, err := s.limits.acquire(m.Blocking)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (s *Server) streamTarget(c *Call, req structs.RPCRequest) (string, error) {
 			return "", fmt.Errorf("%w: %s", structs.ErrNoRegionPath, region)
 		}
 		return servers[0], nil
-	case req.StaleAllowed() || s.deps.Leader.IsLeader():
+	case req.StaleAllowed() || c.method.Route == RouteRegion || s.deps.Leader.IsLeader():
 		return "", nil
 	}
 	if addr := s.deps.Leader.LeaderAddr(); addr != "" && !s.deps.Leader.Leading() && !c.cameForwarded {

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	semver "github.com/hashicorp/go-version"
 
+	"github.com/rollcall-id/rollcall/events"
 	"github.com/rollcall-id/rollcall/internal/version"
 	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/rpc"
@@ -40,6 +41,9 @@ type Config struct {
 
 	// IgnoreDigestChecks logs a state digest that is not the leader's and goes on.
 	IgnoreDigestChecks bool
+
+	// EventBuffer is how many batches of events are kept for the event stream; 0 disables it.
+	EventBuffer int
 
 	Raft       RaftConfig
 	Heartbeat  HeartbeatConfig
@@ -130,11 +134,12 @@ func DefaultConfig() Config {
 			Policy:   keyring.Policy{RotationThreshold: 720 * time.Hour, GCThreshold: time.Hour},
 			Interval: 10 * time.Minute, StartLimit: 30 * time.Second,
 		},
-		NodeGC:     NodeGCConfig{Interval: 5 * time.Minute, Threshold: 24 * time.Hour},
-		RPC:        rpc.DefaultConfig("global"),
-		ConnLimits: ConnLimits{MaxPerIP: 100, HandshakeTimeout: 5 * time.Second},
-		Logger:     hclog.NewNullLogger(),
-		Clock:      time.Now,
+		EventBuffer: events.DefaultBatches,
+		NodeGC:      NodeGCConfig{Interval: 5 * time.Minute, Threshold: 24 * time.Hour},
+		RPC:         rpc.DefaultConfig("global"),
+		ConnLimits:  ConnLimits{MaxPerIP: 100, HandshakeTimeout: 5 * time.Second},
+		Logger:      hclog.NewNullLogger(),
+		Clock:       time.Now,
 	}
 }
 
@@ -160,6 +165,7 @@ func (c *Config) Validate() error {
 	check(c.Heartbeat.Grace >= 0, "heartbeat grace %s is negative", c.Heartbeat.Grace)
 	check(c.Heartbeat.FailoverTTL > 0, "failover heartbeat TTL %s is not positive", c.Heartbeat.FailoverTTL)
 	check(c.Keys.Interval > 0, "root key interval %s is not positive", c.Keys.Interval)
+	check(c.EventBuffer >= 0, "event buffer of %d batches is negative", c.EventBuffer)
 	check(c.NodeGC.Interval > 0, "node collection interval %s is not positive", c.NodeGC.Interval)
 	if err := c.Autopilot.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("autopilot: %w", err))

@@ -19,6 +19,7 @@ import (
 	autopilot "github.com/hashicorp/raft-autopilot"
 	"github.com/hashicorp/serf/serf"
 
+	"github.com/rollcall-id/rollcall/events"
 	"github.com/rollcall-id/rollcall/fsm"
 	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/rpc"
@@ -33,6 +34,7 @@ type Server struct {
 	id  string // Raft server ID
 
 	fsm        *fsm.FSM
+	events     *events.Broker // nil: disabled
 	keyring    *keyring.Keyring
 	endpoints  *rpc.Server
 	sessions   *rpc.Sessions
@@ -148,6 +150,9 @@ func (s *Server) prepare() error {
 	if s.keyring, err = keyring.New(s.keyringConfig()); err != nil {
 		return err
 	}
+	if s.cfg.EventBuffer > 0 {
+		s.events = events.New(events.Config{Batches: s.cfg.EventBuffer})
+	}
 	s.fsm = s.newFSM()
 	s.gossip = &gossip{
 		region: s.cfg.Region, log: s.log.Named("gossip"),
@@ -180,7 +185,11 @@ func (s *Server) keyringConfig() keyring.Config {
 }
 
 func (s *Server) newFSM() *fsm.FSM {
-	return fsm.New(fsm.Config{Logger: s.log, OnFatal: s.fail, IgnoreDigestChecks: s.cfg.IgnoreDigestChecks})
+	conf := fsm.Config{Logger: s.log, OnFatal: s.fail, IgnoreDigestChecks: s.cfg.IgnoreDigestChecks}
+	if s.events != nil {
+		conf.Events = s.events
+	}
+	return fsm.New(conf)
 }
 
 // wire gives the endpoints what they stand on.
@@ -192,11 +201,15 @@ func (s *Server) wire() {
 	conf.Region, conf.AuthoritativeRegion, conf.Datacenter = s.cfg.Region, s.cfg.AuthoritativeRegion, s.cfg.Datacenter
 	conf.NodeName = s.cfg.NodeName + "." + s.cfg.Region
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
-	s.endpoints = rpc.New(conf, rpc.Deps{
+	deps := rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
 		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Pool: s.pool,
 		Sessions: s.sessions, Clock: s.cfg.Clock, NewUUID: newUUID, Metrics: globalMetrics{},
-	})
+	}
+	if s.events != nil {
+		deps.Events = eventSource{s.events}
+	}
+	s.endpoints = rpc.New(conf, deps)
 }
 
 func (s *Server) endpointKeyring() endpointKeyring {
@@ -341,6 +354,9 @@ func (s *Server) Shutdown() error {
 func (s *Server) shutdown() error {
 	s.log.Info("stopping")
 	s.cancel()
+	if s.events != nil {
+		s.events.Close()
+	}
 	var errs []error
 	keep := func(err error) {
 		if err != nil {

@@ -79,6 +79,7 @@ func (t *Txn) UpsertRootKey(index uint64, key *structs.RootKey, rekey bool) erro
 	if err := t.insert(TableRootKeys, &k); err != nil {
 		return err
 	}
+	t.emitKey(index, keyEventType(old, &k), &k)
 	return t.touch(index, TableRootKeys)
 }
 
@@ -102,6 +103,7 @@ func (t *Txn) demote(index uint64, rekey bool) error {
 		if err := t.insert(TableRootKeys, &c); err != nil {
 			return err
 		}
+		t.emitKey(index, structs.EventKeyringUpdated, &c)
 	}
 	return nil
 }
@@ -139,5 +141,6 @@ func (t *Txn) DeleteRootKey(index uint64, req *structs.KeyringDeleteRequest) err
 	if err := t.remove(TableRootKeys, key); err != nil {
 		return err
 	}
+	t.emitKey(index, structs.EventKeyringRemoved, key)
 	return t.touch(index, TableRootKeys)
 }

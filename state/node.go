@@ -72,6 +72,13 @@ func (t *Txn) UpsertNode(index uint64, req *structs.NodeRegisterRequest) error {
 	if err := t.setNode(old, n); err != nil {
 		return err
 	}
+	if pool != nil {
+		t.emitNodePool(index, structs.EventNodePoolUpserted, pool)
+	}
+	t.emitNode(index, structs.EventNodeRegistration, n)
+	if n.IdentitySigningKeyID != "" && (old == nil || old.IdentitySigningKeyID != n.IdentitySigningKeyID) {
+		t.emitIdentity(index, old, n, req.Node.IdentityTTL)
+	}
 	return t.touch(index, TableNodes)
 }
 
@@ -157,6 +164,10 @@ func (t *Txn) UpdateNodeStatus(index uint64, req *structs.NodeUpdateStatusReques
 	if err := t.setNode(old, n); err != nil {
 		return err
 	}
+	t.emitNode(index, structs.EventNodeStream, n)
+	if req.IdentitySigningKeyID != "" {
+		t.emitIdentity(index, old, n, req.IdentityTTL)
+	}
 	return t.touch(index, TableNodes)
 }
 
@@ -193,6 +204,7 @@ func (t *Txn) DeleteNodes(index uint64, ids []string) error {
 		if err := t.setNode(n, nil); err != nil {
 			return err
 		}
+		t.emitNode(index, structs.EventNodeDeregistration, n)
 	}
 	return t.touch(index, TableNodes)
 }

@@ -36,6 +36,7 @@ func (t *Txn) UpdateNodeDrain(index uint64, req *structs.NodeUpdateDrainRequest)
 	if err := t.setNode(old, n); err != nil {
 		return err
 	}
+	t.emitNode(index, structs.EventNodeDrain, n)
 	return t.touch(index, TableNodes)
 }
 
@@ -66,6 +67,7 @@ func (t *Txn) BatchUpdateNodeDrain(index uint64, req *structs.BatchNodeUpdateDra
 		if err := t.setNode(olds[i], n); err != nil {
 			return err
 		}
+		t.emitNode(index, structs.EventNodeDrain, n)
 	}
 	return t.touch(index, TableNodes)
 }
@@ -140,6 +142,7 @@ func (t *Txn) UpdateNodeEligibility(index uint64, req *structs.NodeUpdateEligibi
 	if err := t.setNode(old, n); err != nil {
 		return err
 	}
+	t.emitNode(index, structs.EventNodeEligibility, n)
 	return t.touch(index, TableNodes)
 }
 
@@ -170,6 +173,7 @@ func (t *Txn) UpsertNodeEvents(index uint64, events map[string][]*structs.NodeEv
 		if err := t.setNode(olds[i], n); err != nil {
 			return err
 		}
+		t.emitNode(index, structs.EventNodeStream, n)
 	}
 	return t.touch(index, TableNodes)
 }

@@ -66,6 +66,7 @@ func (t *Txn) UpsertNodePools(index uint64, pools []*structs.NodePool) error {
 		if err := t.insert(TableNodePools, &c); err != nil {
 			return err
 		}
+		t.emitNodePool(index, structs.EventNodePoolUpserted, &c)
 	}
 	return t.touch(index, TableNodePools)
 }
@@ -107,6 +108,7 @@ func (t *Txn) DeleteNodePools(index uint64, names []string) error {
 		if err := t.remove(TableNodePools, p); err != nil {
 			return err
 		}
+		t.emitNodePool(index, structs.EventNodePoolDeleted, p)
 	}
 	return t.touch(index, TableNodePools)
 }

@@ -110,6 +110,9 @@ type Txn struct {
 	changes []nodeChange
 	touched []touchedIndex
 	ended   bool
+
+	room   int // see CollectEvents
+	events []structs.Event
 }
 
 // WriteTxn starts a transaction, waiting for the one before it to end. Every transaction ends with Commit or

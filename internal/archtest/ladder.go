@@ -36,6 +36,7 @@ var ladder = []rung{
 	{pkg: "state", may: []string{"structs"}},
 	{pkg: "keyring", may: []string{"structs"}},
 	{pkg: "snapshot", may: []string{"structs"}},
+	{pkg: "events", may: []string{"structs"}},
 	{pkg: "fsm", may: []string{"structs", "state", "snapshot"}},
 	// Offline, on files: the state machine without a server around it.
 	{pkg: "replay", may: []string{"structs", "state", "snapshot", "fsm"}},
@@ -47,7 +48,7 @@ var ladder = []rung{
 
 	// The server knows the whole of its side and takes its own Config: neither
 	// a configuration file nor HTTP nor the client is known to it.
-	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "fsm", "rpc", "rpc/transport"}},
+	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "events", "fsm", "rpc", "rpc/transport"}},
 
 	// Both reach servers through rpc alone.
 	{pkg: "client", may: []string{"structs", "rpc/transport"}},
