@@ -62,6 +62,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 			group("server", "servers as gossip sees them", a.serverMembersCommand(), a.serverJoinCommand(), a.serverForceLeaveCommand()),
 			group("system", "work of the whole cluster", a.systemGCCommand()),
 			group("config", "configuration files", a.configValidateCommand()),
+			group("event", "what changes in the cluster", a.eventStreamCommand()),
 			a.versionCommand(),
 		},
 		EnableShellCompletion:           true,

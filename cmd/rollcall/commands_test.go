@@ -209,11 +209,11 @@ func TestEveryCommandHasAnExampleAndExitCodes(t *testing.T) {
 		"node pool info", "node pool nodes", "node pool apply", "node pool delete", "node pool init", "operator root keyring list",
 		"operator root keyring rotate", "operator root keyring remove", "operator raft list-peers", "operator raft remove-peer",
 		"operator raft transfer-leadership", "operator autopilot get-config", "operator autopilot set-config", "operator autopilot health",
-		"server members", "server join", "server force-leave", "system gc", "config validate", "version",
+		"server members", "server join", "server force-leave", "system gc", "config validate", "version", "event stream",
 	} {
 		got := rollcall(t, "", append(strings.Fields(line), "-h")...)
 		if got.code != 0 || !strings.Contains(got.out, "\n     rollcall "+line) || !strings.Contains(got.out, exitCodeHelp) ||
-			!strings.Contains(got.out, "-t TEMPLATE") && line != "agent" {
+			!strings.Contains(got.out, "-t TEMPLATE") && line != "agent" && line != "event stream" {
 			t.Errorf("%s: exit %d, no example, exit codes or -t in:\n%s", line, got.code, got.out)
 		}
 	}
