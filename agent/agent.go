@@ -51,6 +51,8 @@ type agent struct {
 	server *server.Server
 	client *client.Client
 	http   *httpapi.HTTPServer
+	public *httpapi.HTTPServer // nil without a public listener
+	tls    protection
 
 	tasks  sync.WaitGroup
 	failed chan error
@@ -115,6 +117,9 @@ func (a *agent) start(ctx context.Context) error {
 	if a.tel, err = startTelemetry(a.config); err != nil {
 		return err
 	}
+	if err := a.loadCerts(); err != nil {
+		return err
+	}
 	if a.config.Server.Enabled {
 		if err := a.startServer(); err != nil {
 			return fmt.Errorf("start server: %w", err)
@@ -124,15 +129,21 @@ func (a *agent) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	public, err := a.listenPublic()
+	if err != nil {
+		closeAll(listeners)
+		return err
+	}
 	if a.config.Client.Enabled {
 		if err := a.startClient(ctx, listeners[0].Addr()); err != nil {
-			closeAll(listeners)
+			closeAll(append(listeners, public...))
 			return fmt.Errorf("start client: %w", err)
 		}
 	}
-	if err := a.startHTTP(listeners); err != nil {
+	if err := a.startHTTP(listeners, public); err != nil {
 		return err
 	}
+	a.watchCerts(ctx)
 	a.log.Info("agent started", "http", a.http.Addrs()[0].String())
 	return nil
 }
@@ -161,10 +172,13 @@ func (a *agent) stop(leave bool) error {
 	if a.client != nil {
 		errs = append(errs, a.client.Shutdown())
 	}
-	if a.http != nil {
+	for _, h := range []*httpapi.HTTPServer{a.public, a.http} {
+		if h == nil {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		errs = append(errs, a.http.Shutdown(ctx))
+		errs = append(errs, h.Shutdown(ctx))
 	}
 	if a.server != nil {
 		if leave {
@@ -202,6 +216,12 @@ func (a *agent) reload() {
 		a.log.Error("configuration not reloaded: these settings changed and need a restart", "settings", refused)
 		return
 	}
+	commit, err := a.prepareCerts(next)
+	if err != nil {
+		a.log.Error("configuration not reloaded", "error", err)
+		return
+	}
+	commit()
 	a.config = a.config.Reloaded(next)
 	a.shown.Store(a.config)
 	a.log.SetLevel(hclog.LevelFromString(a.config.LogLevel))

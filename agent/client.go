@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -26,6 +27,7 @@ func (a *agent) startClient(ctx context.Context, httpBound net.Addr) error {
 		Region: c.Region, Datacenter: c.Datacenter, Name: c.Name, NodePool: c.Client.NodePool, NodeClass: c.Client.NodeClass,
 		Meta: c.Client.Meta, StateDir: c.Client.StateDir, Servers: servers, HTTPAddr: httpAddr,
 		IntroToken: a.opts.IntroToken, Dev: c.DevMode, Logger: a.log,
+		HTTPTLS: c.TLS.HTTP, DialTLS: a.dialTLS(),
 	})
 	if err != nil {
 		return err
@@ -35,33 +37,78 @@ func (a *agent) startClient(ctx context.Context, httpBound net.Addr) error {
 }
 
 func (a *agent) listenHTTP() ([]net.Listener, error) {
+	out, err := listen("HTTP", a.config.Listen.HTTP...)
+	if err == nil && len(out) == 0 {
+		err = errors.New("no HTTP address to listen on")
+	}
+	return out, err
+}
+
+// listenPublic opens the port of the public listener, if there is to be one.
+func (a *agent) listenPublic() ([]net.Listener, error) {
+	if a.config.Listen.Public == "" {
+		return nil, nil
+	}
+	return listen("public", a.config.Listen.Public)
+}
+
+// listen opens TCP ports, all or none.
+func listen(what string, addrs ...string) ([]net.Listener, error) {
 	var out []net.Listener
-	for _, addr := range a.config.Listen.HTTP {
+	for _, addr := range addrs {
 		ln, err := net.Listen("tcp", addr)
 		if err != nil {
 			closeAll(out)
-			return nil, fmt.Errorf("open HTTP port: %w", err)
+			return nil, fmt.Errorf("open %s port: %w", what, err)
 		}
 		out = append(out, ln)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no HTTP address to listen on")
 	}
 	return out, nil
 }
 
-// startHTTP puts the API in front of whichever part there is.
-func (a *agent) startHTTP(listeners []net.Listener) error {
+// startHTTP puts the API in front of whichever part there is, and the public listener beside it.
+func (a *agent) startHTTP(listeners, public []net.Listener) error {
+	conf := a.httpConfig(listeners)
+	if a.tls.http != nil {
+		conf.TLS = a.tls.http.HTTPS()
+	}
+	var err error
+	if a.http, err = a.newHTTP(conf); err != nil {
+		closeAll(public)
+		return err
+	}
+	a.run("HTTP", a.http.Serve)
+	if len(public) == 0 {
+		return nil
+	}
+	conf = a.httpConfig(public)
+	conf.Public, conf.AgentConfig, conf.PrometheusMetrics = true, nil, false
+	if a.tls.public != nil {
+		conf.TLS = a.tls.public.HTTPS()
+	}
+	if a.public, err = a.newHTTP(conf); err != nil {
+		return err
+	}
+	a.run("public listener", a.public.Serve)
+	a.log.Info("public listener started", "addr", a.public.Addrs()[0].String())
+	return nil
+}
+
+func (a *agent) httpConfig(listeners []net.Listener) httpapi.Config {
 	c := a.config
 	conf := httpapi.Config{
 		Logger: a.log, Listeners: listeners, Region: c.Region, Datacenter: c.Datacenter, NodeName: c.Name,
-		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient,
-		AgentConfig:       func() map[string]any { return a.shown.Load().Redacted() },
-		Metrics:           a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,
+		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout,
+		AgentConfig: func() map[string]any { return a.shown.Load().Redacted() },
+		Metrics:     a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,
 	}
 	if a.tel.prometheus != nil {
 		conf.PrometheusGatherer = a.tel.prometheus
 	}
+	return conf
+}
+
+func (a *agent) newHTTP(conf httpapi.Config) (*httpapi.HTTPServer, error) {
 	var backend httpapi.RPC
 	var srv httpapi.Server
 	var cli httpapi.Client
@@ -71,11 +118,9 @@ func (a *agent) startHTTP(listeners []net.Listener) error {
 	if a.server != nil {
 		srv, backend = a.server, a.server
 	}
-	var err error
-	if a.http, err = httpapi.New(conf, backend, srv, cli); err != nil {
-		closeAll(listeners)
-		return err
+	s, err := httpapi.New(conf, backend, srv, cli)
+	if err != nil {
+		closeAll(conf.Listeners)
 	}
-	a.run("HTTP", a.http.Serve)
-	return nil
+	return s, err
 }

@@ -29,6 +29,8 @@ func (a *agent) startServer() error {
 		return err
 	}
 	conf.Logger = a.log
+	conf.TLS, conf.TLSUpgrade = a.tls.rpc, a.config.TLS.RPCUpgradeMode
+	conf.RPC.VerifyServerHostname = a.config.TLS.VerifyServerHostname
 	ln, err := net.Listen("tcp", a.config.Listen.RPC)
 	if err != nil {
 		return fmt.Errorf("open RPC port: %w", err)

@@ -93,6 +93,9 @@ func (c *Config) resolve(m interfaces) *resolver {
 	for _, ip := range http {
 		r.listen.HTTP = append(r.listen.HTTP, hostPort(ip, c.Ports.HTTP))
 	}
+	if c.Public.Enabled {
+		r.listen.Public = r.single("public.address", r.bindIPs("public.address", c.Public.Address, common), c.Public.Port)
+	}
 	r.published.HTTP = r.publish("advertise.http", c.Advertise.HTTP, http, c.Ports.HTTP)
 	if c.Server.Enabled {
 		r.listen.RPC = r.single("addresses.rpc", rpc, c.Ports.RPC)
@@ -281,7 +284,10 @@ func (v *validator) addresses(m interfaces) {
 	ports := []struct {
 		key  string
 		port int
-	}{{"ports.http", v.Ports.HTTP}, {"ports.rpc", v.Ports.RPC}, {"ports.serf", v.Ports.Serf}}
+	}{{"ports.http", v.Ports.HTTP}, {"ports.rpc", v.Ports.RPC}, {"ports.serf", v.Ports.Serf}, {"public.port", v.Public.Port}}
+	if !v.Public.Enabled {
+		ports = ports[:3]
+	}
 	for i, p := range ports {
 		v.between(p.key, p.port, 0, 65535)
 		for _, other := range ports[:i] {

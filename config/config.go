@@ -32,6 +32,7 @@ type Config struct {
 	Server    Server    `cfg:"server"`
 	Client    Client    `cfg:"client"`
 	TLS       TLS       `cfg:"tls"`
+	Public    Public    `cfg:"public"`
 	ACL       ACL       `cfg:"acl"`
 	Telemetry Telemetry `cfg:"telemetry"`
 	Limits    Limits    `cfg:"limits"`
@@ -65,11 +66,13 @@ type Addresses struct {
 	Serf string `cfg:"serf"`
 }
 
-// Listen holds host:port values ready for net.Listen. RPC and Serf are empty unless the agent is a server.
+// Listen holds host:port values ready for net.Listen. RPC and Serf are empty unless the agent is a server, Public unless
+// there is a public listener.
 type Listen struct {
-	HTTP []string
-	RPC  string
-	Serf string
+	HTTP   []string
+	RPC    string
+	Serf   string
+	Public string
 }
 
 // Published holds the host:port values that others connect to. Where a port is 0, the one really bound is meant.
@@ -169,18 +172,34 @@ type Client struct {
 	StateDir string `cfg:"state_dir"`
 }
 
-// TLS is the tls block. Its shape is checked, but Validate refuses HTTP and RPC: this version does not implement them.
+// TLS is the tls block (wire.md §1.6). The files are PEM; what is in them is checked when they are loaded.
 type TLS struct {
-	HTTP                 bool     `cfg:"http"`
-	RPC                  bool     `cfg:"rpc"`
-	VerifyServerHostname bool     `cfg:"verify_server_hostname"`
-	CAFile               string   `cfg:"ca_file"`
-	CertFile             string   `cfg:"cert_file"`
-	KeyFile              string   `cfg:"key_file"`
-	RPCUpgradeMode       bool     `cfg:"rpc_upgrade_mode"`
-	VerifyHTTPSClient    bool     `cfg:"verify_https_client"`
-	CipherSuites         []string `cfg:"tls_cipher_suites,comma"`
-	MinVersion           string   `cfg:"tls_min_version"`
+	HTTP bool `cfg:"http"`
+	// RPC is for Raft too. Connections without TLS are then refused, except in upgrade mode.
+	RPC bool `cfg:"rpc"`
+	// VerifyServerHostname checks the role and region in certificates.
+	VerifyServerHostname bool   `cfg:"verify_server_hostname"`
+	CAFile               string `cfg:"ca_file,reload"`
+	CertFile             string `cfg:"cert_file,reload"`
+	KeyFile              string `cfg:"key_file,reload"`
+	RPCUpgradeMode       bool   `cfg:"rpc_upgrade_mode"`
+	// VerifyHTTPSClient demands a certificate of CAFile from HTTPS clients.
+	VerifyHTTPSClient bool     `cfg:"verify_https_client"`
+	CipherSuites      []string `cfg:"tls_cipher_suites,comma"`
+	// MinVersion is tls12 or tls13.
+	MinVersion string `cfg:"tls_min_version"`
+}
+
+// Public is the public block: a second HTTP listener, which serves only what verifiers of identities need.
+type Public struct {
+	Enabled bool `cfg:"enabled"`
+	// Address is an IP address or template; BindAddr when empty. Port 0 lets the kernel choose.
+	Address string `cfg:"address"`
+	Port    int    `cfg:"port"`
+	TLS     bool   `cfg:"tls"`
+	// CertFile and KeyFile are those of the tls block when empty. Verifiers often want a certificate of a public authority.
+	CertFile string `cfg:"cert_file,reload"`
+	KeyFile  string `cfg:"key_file,reload"`
 }
 
 // ACL is the acl block. Validate refuses Enabled: this version does not implement it.

@@ -2,11 +2,13 @@ package config
 
 import "time"
 
-// Default ports of the three services.
+// Default ports of the services.
 const (
 	DefaultHTTPPort = 4646
 	DefaultRPCPort  = 4647
 	DefaultSerfPort = 4648
+	// DefaultPublicPort is that of the public listener, where there is one.
+	DefaultPublicPort = 4649
 )
 
 // DefaultConfig returns the configuration of an agent whose files say nothing. It does not pass Validate as it is: neither
@@ -47,8 +49,9 @@ func DefaultConfig() *Config {
 			NodePool:   "default",
 			ServerJoin: ServerJoin{RetryInterval: 30 * time.Second},
 		},
-		TLS: TLS{MinVersion: "tls12"},
-		ACL: ACL{TokenTTL: 30 * time.Second, PolicyTTL: 30 * time.Second, RoleTTL: 30 * time.Second},
+		TLS:    TLS{MinVersion: "tls12"},
+		Public: Public{Port: DefaultPublicPort},
+		ACL:    ACL{TokenTTL: 30 * time.Second, PolicyTTL: 30 * time.Second, RoleTTL: 30 * time.Second},
 		Telemetry: Telemetry{
 			CollectionInterval:         time.Second,
 			InMemoryCollectionInterval: 10 * time.Second,

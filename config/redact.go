@@ -15,7 +15,7 @@ func (c *Config) Redacted() map[string]any {
 	view := redactBlock(reflect.ValueOf(c).Elem())
 	view["DevMode"] = c.DevMode
 	view["Files"] = append([]string{}, c.Files...)
-	view["Listen"] = map[string]any{"HTTP": append([]string{}, c.Listen.HTTP...), "RPC": c.Listen.RPC, "Serf": c.Listen.Serf}
+	view["Listen"] = map[string]any{"HTTP": append([]string{}, c.Listen.HTTP...), "RPC": c.Listen.RPC, "Serf": c.Listen.Serf, "Public": c.Listen.Public}
 	view["Published"] = map[string]any{"HTTP": c.Published.HTTP, "RPC": c.Published.RPC, "Serf": c.Published.Serf}
 	keyrings := make([]any, len(c.Keyrings))
 	for i, k := range c.Keyrings {

@@ -5,7 +5,7 @@ import (
 )
 
 // Reloadable compares the running configuration with one read anew, both normalized. changes names the settings that differ
-// and that SIGHUP may change: the log level and the heartbeat settings. refused names those that differ and need a restart.
+// and that SIGHUP may change: the log level, the heartbeat settings and the files of certificates. refused names those that differ and need a restart.
 // Both are in the order of the configuration's fields.
 func Reloadable(running, next *Config) (changes, refused []string) {
 	before := leaves(reflect.ValueOf(running).Elem(), "")

@@ -51,6 +51,7 @@ func (c *Config) check(m interfaces) *validator {
 	}
 	v.keyrings()
 	v.tls()
+	v.public()
 	v.acl()
 	v.telemetry()
 	v.limits()

@@ -73,7 +73,7 @@ func (c *call) serve() (code int) {
 			code = c.writeError(fail(http.StatusInternalServerError, "internal error"))
 		}
 	}()
-	if c.r.URL.Path == "/" {
+	if c.r.URL.Path == "/" && !c.cfg.Public {
 		http.Redirect(c.w, c.r, "/ui/", http.StatusTemporaryRedirect)
 		return http.StatusTemporaryRedirect
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -40,6 +41,11 @@ type Config struct {
 	Region     string
 	Datacenter string
 	NodeName   string
+	// TLS makes all of them HTTPS; HandshakeTimeout is how long a handshake may take, 0 without end.
+	TLS              *tls.Config
+	HandshakeTimeout time.Duration
+	// Public leaves only what is for everyone: the keys, OIDC discovery and health.
+	Public bool
 	// MaxConnsPerClient is how many connections one IP address may hold open; 0 or less means no limit.
 	MaxConnsPerClient int
 	// AgentConfig returns the agent's configuration without anything secret. nil shows the three fields above only.
@@ -134,9 +140,13 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 	if cfg.PrometheusGatherer == nil {
 		cfg.PrometheusGatherer = prometheus.DefaultGatherer
 	}
+	table := routeTable
+	if cfg.Public {
+		table = publicRoutes(routeTable)
+	}
 	s := &HTTPServer{
 		cfg: cfg, log: cfg.Logger.Named("http"), rpc: rpc, server: srv, client: cli,
-		routes: buildRoutes(routeTable), origin: http.NewCrossOriginProtection(),
+		routes: buildRoutes(table), origin: http.NewCrossOriginProtection(),
 		now: time.Now, jitter: rand.N[time.Duration],
 	}
 	s.drain, s.stopRead = context.WithCancelCause(context.Background())
@@ -156,6 +166,9 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 	}
 	for i, l := range s.listeners {
 		s.listeners[i] = limit.wrap(l)
+		if cfg.TLS != nil {
+			s.listeners[i] = newTLSListener(s.listeners[i], cfg.TLS, cfg.HandshakeTimeout, s.log)
+		}
 	}
 	return s, nil
 }

@@ -1,10 +1,8 @@
 package rpc
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -160,27 +158,4 @@ func (c *Call) byIdentity() (*Caller, error) {
 		return &Caller{Kind: CallerWorkload, Claims: claims}, nil
 	}
 	return nil, structs.ErrPermissionDenied
-}
-
-// requireTLSName checks that the peer's certificate carries one of the roles for this region (wire.md §1.6). It
-// holds where names are verified at all; a call made in this process has no peer.
-func (c *Call) requireTLSName(roles ...string) error {
-	if !c.srv.cfg.VerifyServerHostname || c.conn == nil {
-		return nil
-	}
-	state := c.conn.TLSState()
-	if state == nil || len(state.PeerCertificates) == 0 {
-		return fmt.Errorf("%w: the connection has no TLS certificate", structs.ErrPermissionDenied)
-	}
-	return certificateHasRole(state.PeerCertificates[0], c.srv.cfg.Region, roles...)
-}
-
-func certificateHasRole(cert *x509.Certificate, region string, roles ...string) error {
-	names := append(slices.Clone(cert.DNSNames), cert.Subject.CommonName)
-	for _, role := range roles {
-		if slices.Contains(names, role+"."+region+".nomad") {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: invalid role or region for certificate", structs.ErrPermissionDenied)
 }

@@ -122,10 +122,12 @@ type Config struct {
 	Datacenter          string
 	NodeName            string // this server's name in the gossip pool
 
-	Issuer               string // of identities; empty leaves it out and disables OIDC discovery
-	RotationThreshold    time.Duration
-	Introduction         Introduction
+	Issuer            string // of identities; empty leaves it out and disables OIDC discovery
+	RotationThreshold time.Duration
+	Introduction      Introduction
+	// VerifyServerHostname checks the role and region in the certificates of callers, TLSUpgradeMode lets in those without TLS.
 	VerifyServerHostname bool
+	TLSUpgradeMode       bool
 	// HoldTimeout is how long a call waits for a leader.
 	HoldTimeout time.Duration
 	// NodeTimeout is how long a node may take to answer what a server asks of it.

@@ -179,6 +179,9 @@ func (s *Server) lookup(name string) (*method, error) {
 // run is the pipeline.
 func (s *Server) run(ctx context.Context, conn *transport.Conn, m *method, req structs.RPCRequest) (any, error) {
 	c := &Call{ctx: ctx, srv: s, conn: conn, method: m, now: s.deps.Clock(), token: req.Token(), cameForwarded: req.IsForwarded()}
+	if err := c.checkPeerName(); err != nil {
+		return nil, err
+	}
 	reply := m.newReply()
 	forwarded, err := s.forward(c, req, reply)
 	if !forwarded && err == nil {

@@ -115,6 +115,9 @@ func (st *stream) drain() {
 }
 
 func (s *Server) serveStream(c *Call, m *streamMethod, req structs.RPCRequest, st *stream) error {
+	if err := c.checkPeerName(); err != nil {
+		return err
+	}
 	addr, err := s.streamTarget(c, req)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	semver "github.com/hashicorp/go-version"
 
+	"github.com/rollcall-id/rollcall/certs"
 	"github.com/rollcall-id/rollcall/events"
 	"github.com/rollcall-id/rollcall/internal/version"
 	"github.com/rollcall-id/rollcall/keyring"
@@ -29,6 +30,10 @@ type Config struct {
 	Build    string
 	Version  string // of this project, a semantic version, by which its servers judge each other
 	Revision string
+
+	// TLS protects RPC and Raft; nil sends all in clear. TLSUpgrade lets in peers without TLS beside it.
+	TLS        *certs.Keeper
+	TLSUpgrade bool
 
 	RPCListener  net.Listener // the RPC port, open
 	RPCAdvertise string       // host:port of the RPC port as others reach it

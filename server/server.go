@@ -159,7 +159,7 @@ func (s *Server) prepare() error {
 		self: &structs.NodeServerInfo{RPCAdvertiseAddr: s.cfg.RPCAdvertise, Datacenter: s.cfg.Datacenter},
 	}
 	s.gossip.current.Store(&members{servers: []*structs.NodeServerInfo{s.gossip.self}})
-	s.pool = transport.NewPool(transport.PoolConfig{Logger: s.log.Named("pool")})
+	s.pool = transport.NewPool(transport.PoolConfig{Logger: s.log.Named("pool"), DialTLS: s.dialTLS})
 	limits := s.cfg.ConnLimits
 	if limits.MaxPerIP == 0 {
 		limits.MaxPerIP = -1
@@ -171,10 +171,12 @@ func (s *Server) prepare() error {
 	if err != nil {
 		return fmt.Errorf("RPC advertise address: %w", err)
 	}
-	s.transport = transport.New(transport.Config{
+	conf := transport.Config{
 		Handler: handler{s}, Logger: s.log.Named("rpc"), RaftAddr: raftAddr,
 		HandshakeTimeout: limits.HandshakeTimeout, MaxConnsPerIP: limits.MaxPerIP,
-	})
+	}
+	s.protect(&conf)
+	s.transport = transport.New(conf)
 	return nil
 }
 
@@ -200,6 +202,7 @@ func (s *Server) wire() {
 	conf := s.cfg.RPC
 	conf.Region, conf.AuthoritativeRegion, conf.Datacenter = s.cfg.Region, s.cfg.AuthoritativeRegion, s.cfg.Datacenter
 	conf.NodeName = s.cfg.NodeName + "." + s.cfg.Region
+	conf.TLSUpgradeMode = s.cfg.TLSUpgrade
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
 	deps := rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},

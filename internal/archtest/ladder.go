@@ -41,14 +41,17 @@ var ladder = []rung{
 	// Offline, on files: the state machine without a server around it.
 	{pkg: "replay", may: []string{"structs", "state", "snapshot", "fsm"}},
 
+	// Who the other side of a connection is, by its certificate.
+	{pkg: "certs"},
+
 	// Bytes in, decisions out. rpc knows neither state nor Raft: it declares
 	// the interfaces it needs and server fills them.
 	{pkg: "rpc/transport", may: []string{"structs"}},
-	{pkg: "rpc", may: []string{"structs", "acl", "rpc/transport"}},
+	{pkg: "rpc", may: []string{"structs", "acl", "certs", "rpc/transport"}},
 
 	// The server knows the whole of its side and takes its own Config: neither
 	// a configuration file nor HTTP nor the client is known to it.
-	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "events", "fsm", "rpc", "rpc/transport"}},
+	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "events", "fsm", "certs", "rpc", "rpc/transport"}},
 
 	// Both reach servers through rpc alone.
 	{pkg: "client", may: []string{"structs", "rpc/transport"}},
@@ -60,8 +63,8 @@ var ladder = []rung{
 	{pkg: "snapshotagent", may: []string{"structs", "snapshot", "fsm", "api"}},
 
 	// One process: server, client and HTTP from one configuration.
-	{pkg: "agent", may: []string{"structs", "keyring", "rpc", "server", "client", "httpapi", "config"}},
-	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "fsm", "replay", "config", "api", "snapshotagent", "agent"}},
+	{pkg: "agent", may: []string{"structs", "keyring", "certs", "rpc", "server", "client", "httpapi", "config"}},
+	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "fsm", "replay", "certs", "config", "api", "snapshotagent", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
 	{pkg: "e2e", may: []string{"structs", "snapshot", "api"}, blackBox: true},
