@@ -30,7 +30,7 @@ import (
 const compatDir = "../testdata/compat"
 
 const (
-	compatSeed     = 2
+	compatSeed     = 7
 	compatCommands = 600
 )
 
@@ -52,7 +52,10 @@ type compatExpected struct {
 
 type compatStates struct{ AtSnapshot, AtLast string }
 
-type compatCounts struct{ Nodes, NodePools, RootKeys, Namespaces, KeyUses, FeatureGates, OpaqueRecords int }
+type compatCounts struct {
+	Nodes, NodePools, RootKeys, Namespaces, KeyUses, FeatureGates, OpaqueRecords int
+	ACLPolicies, ACLTokens, ACLRoles, OneTimeTokens                              int
+}
 
 func countState(tb testing.TB, s *state.Store) compatCounts {
 	tb.Helper()
@@ -64,6 +67,14 @@ func countState(tb testing.TB, s *state.Store) compatCounts {
 	c.Namespaces = len(collect(tb, namespaces, err))
 	gates, err := s.FeatureGates(nil)
 	c.FeatureGates = len(collect(tb, gates, err))
+	policies, err := s.ACLPolicies(nil)
+	c.ACLPolicies = len(collect(tb, policies, err))
+	tokens, err := s.ACLTokens(nil, "")
+	c.ACLTokens = len(collect(tb, tokens, err))
+	roles, err := s.ACLRoles(nil)
+	c.ACLRoles = len(collect(tb, roles, err))
+	oneTime, err := s.OneTimeTokens(nil)
+	c.OneTimeTokens = len(collect(tb, oneTime, err))
 	c.KeyUses, c.OpaqueRecords = len(s.KeyUses()), len(s.OpaqueRecords())
 	return c
 }

@@ -28,6 +28,9 @@ func newDispatchTable() *dispatchTable {
 	d.registerKeys()
 	d.registerCluster()
 	d.registerNamespaces()
+	d.registerACLPolicies()
+	d.registerACLTokens()
+	d.registerACLRoles()
 	d.registerDigests()
 	return d
 }

@@ -159,7 +159,7 @@ func (g *generator) rootKey() *structs.RootKey {
 // command returns one command. The tokens are there as other writers leave them in their logs.
 func (g *generator) command() (structs.MessageType, any) {
 	w := structs.WriteRequest{Region: "global", AuthToken: g.pick("", uuid(1<<25))}
-	switch g.r.IntN(24) {
+	switch g.r.IntN(28) {
 	case 0, 1, 2, 3, 4:
 		req := &structs.NodeRegisterRequest{Node: g.node(), NodeEvent: g.event(), CreateNodePool: g.yes(), WriteRequest: w}
 		if g.r.IntN(40) == 0 {
@@ -211,6 +211,8 @@ func (g *generator) command() (structs.MessageType, any) {
 		return structs.NodePoolUpsertMsg, &structs.NodePoolUpsertRequest{NodePools: pools, WriteRequest: w}
 	case 17:
 		return structs.NodePoolDeleteMsg, &structs.NodePoolDeleteRequest{Names: []string{g.pool().Name}, WriteRequest: w}
+	case 18, 19, 20, 21:
+		return g.aclCommand(w)
 	default:
 		return g.clusterCommand(w)
 	}
@@ -264,6 +266,6 @@ func (g *generator) clusterCommand(w structs.WriteRequest) (structs.MessageType,
 	case 2:
 		return structs.AllocUpdateMsg, m{"Alloc": []m{{"ID": uuid(2), "SigningKeyID": g.keyID()}}}
 	}
-	skipped := []structs.MessageType{4, 5, 6, 7, 9, 10, 11, 12, 14, 19, 20, 21, 22, 23, 26, 33, 41, 44, 46, 53, 55, 58, 61, 75, 77}
+	skipped := []structs.MessageType{4, 5, 6, 7, 9, 10, 11, 12, 14, 26, 33, 41, 55, 58, 61, 75, 77}
 	return skipped[g.r.IntN(len(skipped))], m{"Anything": g.strings(2)}
 }

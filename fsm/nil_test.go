@@ -97,6 +97,11 @@ func TestARequestWithAnythingMissingIsAppliedOrRefused(t *testing.T) {
 		structs.NamespaceDeleteMsg: structs.NamespaceDeleteRequest{}, structs.VarApplyStateMsg: variableKeyUse{},
 		structs.AllocUpdateMsg: allocationKeyUses{}, structs.ApplyPlanResultsMsg: allocationKeyUses{},
 		structs.StateDigestCheckMsg: structs.StateDigestCheck{}, structs.FeatureGateMsg: structs.FeatureGateRequest{},
+		structs.ACLPolicyUpsertMsg: structs.ACLPolicyUpsertRequest{}, structs.ACLPolicyDeleteMsg: structs.ACLPolicyDeleteRequest{},
+		structs.ACLTokenUpsertMsg: structs.ACLTokenUpsertRequest{}, structs.ACLTokenDeleteMsg: structs.ACLTokenDeleteRequest{},
+		structs.ACLTokenBootstrapMsg: structs.ACLTokenBootstrapRequest{}, structs.OneTimeTokenUpsertMsg: structs.OneTimeToken{},
+		structs.OneTimeTokenDeleteMsg: structs.OneTimeTokenDeleteRequest{}, structs.OneTimeTokenExpireMsg: structs.OneTimeTokenExpireRequest{},
+		structs.ACLRolesUpsertMsg: structs.ACLRolesUpsertRequest{}, structs.ACLRolesDeleteMsg: structs.ACLRolesDeleteByIDRequest{},
 	}
 	for typ, cmd := range commands {
 		if cmd.apply == nil {

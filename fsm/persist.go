@@ -65,6 +65,22 @@ var sections = func() []section {
 			gates, err := s.FeatureGates(nil)
 			return writeAll(w, structs.FeatureGateRecord, gates, err)
 		}},
+		{structs.ACLPolicyRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
+			policies, err := s.ACLPolicies(nil)
+			return writeAll(w, structs.ACLPolicyRecord, policies, err)
+		}},
+		{structs.ACLTokenRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
+			tokens, err := s.ACLTokens(nil, "")
+			return writeAll(w, structs.ACLTokenRecord, tokens, err)
+		}},
+		{structs.ACLRoleRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
+			roles, err := s.ACLRoles(nil)
+			return writeAll(w, structs.ACLRoleRecord, roles, err)
+		}},
+		{structs.OneTimeTokenRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
+			tokens, err := s.OneTimeTokens(nil)
+			return writeAll(w, structs.OneTimeTokenRecord, tokens, err)
+		}},
 		{structs.NamespaceRecord, func(w *snapshot.Writer, s *state.Snapshot) error {
 			namespaces, err := s.Namespaces(nil)
 			return writeAll(w, structs.NamespaceRecord, namespaces, err)

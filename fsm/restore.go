@@ -28,6 +28,9 @@ func newLoaderTable() *loaderTable {
 	l.registerKeys()
 	l.registerCluster()
 	l.registerNamespaces()
+	l.registerACLPolicies()
+	l.registerACLTokens()
+	l.registerACLRoles()
 	l.registerDigests()
 	return l
 }
@@ -55,7 +58,7 @@ type RestoreReport struct {
 	Opaque           []snapshot.Count // kept as they came, to be written back
 	Discarded        []snapshot.Count // of types that no version has a use for any more
 	PoolsBackfilled  int              // node pools without an identity TTL, which got the default
-	SecretsConverted int              // nodes that had a secret ID in clear, now its hash
+	SecretsConverted int              // nodes and tokens that had a secret ID in clear, now its hash
 }
 
 // Restore replaces the state by the one in the stream, and closes rc. If it fails the old state is still there, and

@@ -65,6 +65,10 @@ func everything(tb testing.TB) []byte {
 		record{structs.NamespaceRecord, &structs.Namespace{Name: "a"}},
 		record{structs.KeyUseRecord, structs.KeyUse{KeyID: uuid(902), User: "allocation"}},
 		record{structs.FeatureGateRecord, structs.FeatureGate{Name: "node_identity", MinBuild: "1.11.0"}},
+		record{structs.ACLPolicyRecord, &structs.ACLPolicy{Name: "read", Rules: "node {}"}},
+		record{structs.ACLTokenRecord, []byte("\x83\xaaAccessorID\xda\x00\x24" + uuid(800) + "\xa8SecretID\xda\x00\x24" + uuid(801) + "\xa6Future\xd1\x00\xc8")},
+		record{structs.ACLRoleRecord, &structs.ACLRole{ID: uuid(802), Name: "viewer", Policies: []*structs.ACLRolePolicyLink{{Name: "read"}}}},
+		record{structs.OneTimeTokenRecord, &structs.OneTimeToken{SecretHash: structs.HashSecret(uuid(803)), AccessorID: uuid(800)}},
 		record{structs.IndexRecord, structs.IndexEntry{Key: "nodes", Value: 77}},
 		record{structs.IndexRecord, structs.IndexEntry{Key: "jobs", Value: 99}},
 		record{1, []byte("\x81\xa2ID\xd9\x03web")}, // a job, with a string form that we don't write
@@ -94,6 +98,9 @@ func TestRestoreLoadsKeepsOrDiscardsEveryRecord(t *testing.T) {
 	if a, b := pool(t, f, "old"), pool(t, f, "new"); a.NodeIdentityTTL != 24*time.Hour || len(a.Hash) != 32 || a.ModifyIndex != 4 || b.NodeIdentityTTL != time.Hour {
 		t.Errorf("pools %+v, %+v", a, b)
 	}
+	if token, err := s.ACLTokenBySecretHash(nil, structs.HashSecret(uuid(801))); err != nil || token == nil || token.SecretID != "" || len(token.Rest) == 0 {
+		t.Errorf("token %+v, %v", token, err)
+	}
 	if c, err := s.AutopilotConfig(nil); err != nil || c == nil || !c.CleanupDeadServers {
 		t.Errorf("autopilot %+v, %v", c, err)
 	}
@@ -111,7 +118,7 @@ func TestRestoreLoadsKeepsOrDiscardsEveryRecord(t *testing.T) {
 	}
 
 	r := f.LastRestore()
-	if r.Index != 99 || r.PoolsBackfilled != 1 || r.SecretsConverted != 2 {
+	if r.Index != 99 || r.PoolsBackfilled != 1 || r.SecretsConverted != 3 {
 		t.Errorf("report %+v", r)
 	}
 	count := func(list []snapshot.Count) map[structs.RecordType]uint64 {
@@ -127,10 +134,10 @@ func TestRestoreLoadsKeepsOrDiscardsEveryRecord(t *testing.T) {
 	if diff := cmp.Diff(map[structs.RecordType]uint64{5: 1, 8: 1, 15: 1}, count(r.Discarded)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[structs.RecordType]uint64{0: 2, 2: 2, 13: 1, 14: 1, 24: 1, 28: 2, 30: 1, 64: 1, 100: 1, 101: 1, 103: 1}, count(r.Records)); diff != "" {
+	if diff := cmp.Diff(map[structs.RecordType]uint64{0: 2, 2: 2, 13: 1, 14: 1, 24: 1, 28: 2, 30: 1, 64: 1, 100: 1, 101: 1, 103: 1, 11: 1, 12: 1, 25: 1, 104: 1}, count(r.Records)); diff != "" {
 		t.Error(diff)
 	}
-	for _, text := range []string{"secrets_converted=2", "pools_backfilled=1", "type=Job records=2", "[WARN]  kept snapshot records of an unknown type", "type=TimeTable"} {
+	for _, text := range []string{"secrets_converted=3", "pools_backfilled=1", "type=Job records=2", "[WARN]  kept snapshot records of an unknown type", "type=TimeTable"} {
 		if !strings.Contains(log.String(), text) {
 			t.Errorf("the log does not say %q:\n%s", text, &log)
 		}
@@ -150,7 +157,7 @@ func TestSnapshotHasTheDocumentedOrderAndNoSecrets(t *testing.T) {
 	for rec, err := in.Next(); err == nil; rec, err = in.Next() {
 		types = append(types, rec.Type)
 	}
-	want := []structs.RecordType{2, 2, 2, 2, 0, 0, 28, 28, 28, 28, 1, 1, 4, 64, 64, 13, 14, 30, 30, 90, 102, 100, 101, 103}
+	want := []structs.RecordType{2, 2, 2, 2, 0, 0, 28, 28, 28, 28, 1, 1, 4, 11, 12, 64, 64, 13, 14, 30, 30, 25, 90, 102, 100, 101, 103, 104}
 	if diff := cmp.Diff(want, types); diff != "" {
 		t.Errorf("types, -want +got:\n%s", diff)
 	}
@@ -158,6 +165,9 @@ func TestSnapshotHasTheDocumentedOrderAndNoSecrets(t *testing.T) {
 		if bytes.Contains(saved, []byte(registration(i, 0).Node.SecretID)) {
 			t.Error("a secret ID is in the snapshot")
 		}
+	}
+	if bytes.Contains(saved, []byte(uuid(801))) || !bytes.Contains(saved, []byte("Future")) {
+		t.Error("the snapshot has the secret of a token, or has lost what this version does not know of it")
 	}
 	again := New(Config{})
 	restore(t, again, saved)
@@ -179,7 +189,7 @@ func TestAFailedRestoreLeavesTheOldState(t *testing.T) {
 	}{
 		{"nothing", strings.NewReader(""), structs.ErrTruncated, "header"},
 		{"something else", strings.NewReader("{}"), snapshot.ErrBadHeader, "header"},
-		{"a stream that is cut off", bytes.NewReader(whole[:len(whole)-2]), structs.ErrTruncated, "record 21 (Job, type 1)"},
+		{"a stream that is cut off", bytes.NewReader(whole[:len(whole)-2]), structs.ErrTruncated, "record 25 (Job, type 1)"},
 		{"a source that breaks", io.MultiReader(bytes.NewReader(good), brokenReader{boom}), boom, "after record 1"},
 		{"an impossible type", bytes.NewReader(append(slices.Clone(good), 200, 0xc0)), snapshot.ErrBadType, "record 2 (unknown(200), type 200)"},
 		{"a node without an ID", bytes.NewReader(with(record{structs.NodeRecord, &structs.Node{}})), nil, "record 2 (Node, type 0)"},
@@ -238,7 +248,7 @@ func TestRestoreReplacesTheStateAndWakesItsReaders(t *testing.T) {
 	calls := 0
 	f = New(Config{OnRestore: func(r RestoreReport) {
 		calls++
-		if f.State().NodeCount() != 2 || r.SecretsConverted != 2 {
+		if f.State().NodeCount() != 2 || r.SecretsConverted != 3 {
 			t.Errorf("in OnRestore: %d nodes, %+v", f.State().NodeCount(), r)
 		}
 	}})

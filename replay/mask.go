@@ -21,7 +21,7 @@ const maxShownBinary = 64
 
 // secretParts are what names of secrets contain, in lower case and without underscores and dashes.
 var secretParts = []string{"secret", "token", "password", "passwd", "passphrase", "credential", "privatekey", "apikey",
-	"accesskey", "encryptionkey", "wrappedkey"}
+	"accesskey", "encryptionkey", "wrappedkey", "sealed"}
 
 // secretNames are whole names of secrets, written alike. env holds a job's variables, whatever their names.
 var secretNames = map[string]bool{

@@ -222,7 +222,7 @@ func TestRedactRefusesRecordsItCannotRead(t *testing.T) {
 	for name, raw := range map[string]string{"no map": "\x07", "a key ID that is a number": "\x81\xa5KeyID\x07"} {
 		typ := structs.RootKeyRecord
 		if name == "no map" {
-			typ = aclTokenRecord
+			typ = structs.ACLTokenRecord
 		}
 		v := verifiedAs(t, typed{typ, []byte(raw)})
 		var out bytes.Buffer

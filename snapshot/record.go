@@ -97,11 +97,11 @@ var order = [...]structs.RecordType{
 	structs.IndexRecord, structs.NodeRecord, structs.NodePoolRecord,
 	1, 3, 4, 6, 7, 9, 10, // jobs, evaluations, allocations, launches, summaries, versions, deployments
 	16, 19, 17, 18, // scaling policies and events, CSI plugins and volumes
-	11, 12, // ACL policies and tokens
+	structs.ACLPolicyRecord, structs.ACLTokenRecord,
 	structs.NamespaceRecord, structs.SchedulerConfigRecord, structs.ClusterMetadataRecord,
 	21, 22, 23, // service registrations, variables, quotas
 	structs.RootKeyMetaRecord, structs.RootKeyRecord,
-	25, 26, 27, 29, 31, // ACL roles, auth methods, binding rules, job submissions, host volumes
+	structs.ACLRoleRecord, 26, 27, 29, 31, // auth methods, binding rules, job submissions, host volumes
 	structs.TimeTableRecord, structs.VaultAccessorRecord, structs.ServiceTokenRecord, structs.EventSinkRecord,
 }
 
@@ -109,7 +109,7 @@ var order = [...]structs.RecordType{
 // Types without a place in the compatible format follow those that have one, by number; ours come last.
 func Order(t structs.RecordType) int {
 	switch {
-	case t == structs.AutopilotConfigRecord || t == structs.KeyUseRecord || t == structs.FeatureGateRecord:
+	case t == structs.AutopilotConfigRecord || t == structs.KeyUseRecord || t == structs.FeatureGateRecord || t == structs.OneTimeTokenRecord:
 		return 1024 + int(t)
 	default:
 		if i := slices.Index(order[:], t); i >= 0 {

@@ -15,13 +15,12 @@ const redactedSuffix = " [REDACTED]"
 
 // redactRules say what Redact does with fields of records: the value that replaces the one they have.
 var redactRules = map[structs.RecordType]map[string]func(raw []byte) ([]byte, error){
-	structs.NodeRecord:    {"SecretID": emptyString, "SecretHash": null},
-	aclTokenRecord:        {"SecretID": emptyString},
-	structs.RootKeyRecord: {"WrappedKeys": null, "KeyID": markRedacted},
+	structs.NodeRecord:     {"SecretID": emptyString, "SecretHash": null},
+	structs.ACLTokenRecord: {"SecretID": emptyString, "SecretHash": null},
+	// Its hash is what names it, and opens nothing.
+	structs.OneTimeTokenRecord: {"OneTimeSecretID": emptyString, "Sealed": null},
+	structs.RootKeyRecord:      {"WrappedKeys": null, "KeyID": markRedacted},
 }
-
-// aclTokenRecord has secrets that open the API of the cluster that wrote it, in clear.
-const aclTokenRecord structs.RecordType = 12
 
 func emptyString([]byte) ([]byte, error) { return []byte{0xa0}, nil }
 func null([]byte) ([]byte, error)        { return []byte{0xc0}, nil }

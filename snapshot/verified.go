@@ -81,6 +81,10 @@ var newRecord = map[structs.RecordType]func() any{
 	structs.KeyUseRecord:          func() any { return new(structs.KeyUse) },
 	structs.StateBaseRecord:       func() any { return new(structs.StateBase) },
 	structs.FeatureGateRecord:     func() any { return new(structs.FeatureGate) },
+	structs.ACLPolicyRecord:       func() any { return new(structs.ACLPolicy) },
+	structs.ACLTokenRecord:        func() any { return new(structs.ACLToken) },
+	structs.ACLRoleRecord:         func() any { return new(structs.ACLRole) },
+	structs.OneTimeTokenRecord:    func() any { return new(structs.OneTimeToken) },
 }
 
 // DecodeRecord decodes a record of a type that has a meaning here, into a pointer to its type in structs; nil for

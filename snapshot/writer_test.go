@@ -144,7 +144,7 @@ func TestOrderPutsIndexesFirstAndOursLast(t *testing.T) {
 	if diff := cmp.Diff(wantStart, all[:len(wantStart)]); diff != "" {
 		t.Errorf("first types, -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]structs.RecordType{100, 101, 103}, all[253:]); diff != "" {
+	if diff := cmp.Diff([]structs.RecordType{100, 101, 103, 104}, all[252:]); diff != "" {
 		t.Errorf("last types, -want +got:\n%s", diff)
 	}
 	ranks := map[int]bool{}

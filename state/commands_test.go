@@ -332,6 +332,8 @@ func drawCommand(t *rapid.T, m *model) command {
 		return drawPoolOrKeyCommand(t, m)
 	case 3:
 		return drawClusterCommand(t, m)
+	case 4, 5:
+		return drawACLCommand(t, m)
 	}
 	return drawNodeCommand(t, m)
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"sync"
@@ -151,6 +152,14 @@ func recordKey(row any) (key string, digested bool) {
 		return keyUseKey(r), true
 	case *structs.FeatureGate:
 		return r.Name, true
+	case *structs.ACLPolicy:
+		return r.Name, true
+	case *structs.ACLToken:
+		return r.AccessorID, true
+	case *structs.ACLRole:
+		return r.ID, true
+	case *structs.OneTimeToken:
+		return hex.EncodeToString(r.SecretHash), true
 	case *structs.IndexEntry:
 		return r.Key, true
 	case *structs.ClusterMetadata, *structs.AutopilotConfig, *structs.SchedulerConfiguration:
@@ -172,6 +181,14 @@ func (h *hasher) record(row any) digestSum {
 		return h.keyUse(r)
 	case *structs.FeatureGate:
 		return h.featureGate(r)
+	case *structs.ACLPolicy:
+		return h.aclPolicy(r)
+	case *structs.ACLToken:
+		return h.aclToken(r)
+	case *structs.ACLRole:
+		return h.aclRole(r)
+	case *structs.OneTimeToken:
+		return h.oneTimeToken(r)
 	case *structs.IndexEntry:
 		return h.indexEntry(r.Key, r.Value)
 	case *structs.ClusterMetadata:
@@ -187,7 +204,7 @@ func (h *hasher) record(row any) digestSum {
 // digestedTables are those that account covers.
 var digestedTables = []string{
 	TableNodePools, TableRootKeys, TableNamespaces, tableKeyUses, tableIndex, tableClusterMetadata, tableAutopilotConfig,
-	TableSchedulerConfig, tableFeatureGates,
+	TableSchedulerConfig, tableFeatureGates, TableACLPolicies, TableACLTokens, TableACLRoles, TableOneTimeTokens,
 }
 
 // RecomputeDigest returns what Digest does, computed anew from every record. It takes a few microseconds for each

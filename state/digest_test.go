@@ -132,6 +132,7 @@ func eachRecord(f func(name string, record reflect.Value, hash func(*hasher) dig
 	for _, row := range []any{
 		&structs.NodePool{}, &structs.RootKey{}, &structs.Namespace{}, &structs.KeyUse{}, &structs.ClusterMetadata{},
 		&structs.AutopilotConfig{}, &structs.SchedulerConfiguration{}, &structs.FeatureGate{},
+		&structs.ACLPolicy{}, &structs.ACLToken{}, &structs.ACLRole{}, &structs.OneTimeToken{},
 	} {
 		add(row, func(h *hasher) digestSum { return h.record(row) })
 	}

@@ -27,6 +27,20 @@ func (t *Txn) touch(index uint64, tables ...string) error {
 	return nil
 }
 
+// index is what touch has last written for the table, in this transaction or before.
+func (t *Txn) index(table string) (uint64, error) {
+	for _, e := range t.touched {
+		if e.row.Key == table {
+			return e.row.Value, nil
+		}
+	}
+	e, err := get[structs.IndexEntry](t.base, nil, tableIndex, table)
+	if err != nil || e == nil {
+		return 0, err
+	}
+	return e.Value, nil
+}
+
 // Index returns the index of the last command that changed the table, 0 if none has.
 func (v view) Index(table string) (uint64, error) {
 	e, err := get[structs.IndexEntry](v.read(), nil, tableIndex, table)

@@ -23,6 +23,7 @@ type model struct {
 	namespaces map[string]*structs.Namespace
 	uses       map[structs.KeyUse]bool
 	gates      map[string]structs.FeatureGate
+	acl        aclModel
 	indexes    map[string]uint64
 	meta       *structs.ClusterMetadata
 	autopilot  *structs.AutopilotConfig
@@ -35,7 +36,7 @@ func newModel() *model {
 		namespaces: map[string]*structs.Namespace{"default": {
 			Name: "default", Description: "Default shared namespace", CreateIndex: 1, ModifyIndex: 1,
 		}},
-		uses: map[structs.KeyUse]bool{}, gates: map[string]structs.FeatureGate{}, indexes: map[string]uint64{"node_pools": 1, "namespaces": 1},
+		uses: map[structs.KeyUse]bool{}, gates: map[string]structs.FeatureGate{}, acl: newACLModel(), indexes: map[string]uint64{"node_pools": 1, "namespaces": 1},
 	}
 	for _, p := range structs.BuiltinNodePools() {
 		m.pools[p.Name] = p
@@ -57,6 +58,7 @@ func (m *model) clone() *model {
 	c.pools = copyMap(m.pools, (*structs.NodePool).Copy)
 	c.keys = copyMap(m.keys, (*structs.RootKey).Copy)
 	c.namespaces = copyMap(m.namespaces, (*structs.Namespace).Copy)
+	c.acl = m.acl.clone()
 	c.uses, c.indexes, c.gates = maps.Clone(m.uses), maps.Clone(m.indexes), maps.Clone(m.gates)
 	return &c
 }
@@ -380,6 +382,7 @@ func (m *model) checkAgainst(t *rapid.T, s *Store) {
 	same("indexes", value[[]structs.IndexEntry](t)(s.Indexes()), entries)
 	same("latest index", value[uint64](t)(s.LatestIndex()), latest)
 	same("key uses", len(s.KeyUses()), len(m.uses))
+	m.acl.checkAgainst(t, s, same)
 	var gates []structs.FeatureGate
 	for _, g := range all[*structs.FeatureGate](t)(s.FeatureGates(nil)) {
 		gates = append(gates, *g)

@@ -20,7 +20,7 @@ type Restore struct {
 // RestoreReport says what records of older versions were brought up to date.
 type RestoreReport struct {
 	PoolsBackfilled  int // pools that had no identity TTL and got the default one
-	SecretsConverted int // nodes whose secret ID was replaced by its hash
+	SecretsConverted int // nodes and tokens whose secret ID was replaced by its hash
 }
 
 // Restore starts a bulk load. It ends with Commit or Abort; a load that got an error must be aborted.

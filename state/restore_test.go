@@ -58,6 +58,18 @@ func copyOf(t failer, s *Store) *Store {
 	for _, g := range all[*structs.FeatureGate](t)(s.FeatureGates(nil)) {
 		check(r.FeatureGate(reread(t, g)))
 	}
+	for _, p := range all[*structs.ACLPolicy](t)(s.ACLPolicies(nil)) {
+		check(r.ACLPolicy(reread(t, p)))
+	}
+	for _, token := range all[*structs.ACLToken](t)(s.ACLTokens(nil, "")) {
+		check(r.ACLToken(reread(t, token)))
+	}
+	for _, role := range all[*structs.ACLRole](t)(s.ACLRoles(nil)) {
+		check(r.ACLRole(reread(t, role)))
+	}
+	for _, o := range all[*structs.OneTimeToken](t)(s.OneTimeTokens(nil)) {
+		check(r.OneTimeToken(reread(t, o)))
+	}
 	for _, u := range s.KeyUses() {
 		check(r.KeyUse(u))
 	}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/hex"
 	"fmt"
 
 	"github.com/hashicorp/go-memdb"
@@ -15,6 +16,12 @@ const (
 	TableRootKeys        = "root_keys"
 	TableNamespaces      = "namespaces"
 	TableSchedulerConfig = "scheduler_config"
+	TableACLPolicies     = "acl_policy"
+	TableACLTokens       = "acl_token"
+	TableACLRoles        = "acl_roles"
+	TableOneTimeTokens   = "one_time_token"
+	// TableACLBootstrap has no rows: its index says which command made the first token.
+	TableACLBootstrap = "acl_token_bootstrap"
 )
 
 // Tables without an index entry of their own.
@@ -34,6 +41,9 @@ const (
 const (
 	byID       = "id"
 	byIDPrefix = "id_prefix"
+	bySecret   = "secret"
+	byName     = "name"
+	byExpiry   = "expiry"
 )
 
 // keyIndex indexes rows of type T by a string. Written for the concrete type, since the library's own indexers
@@ -90,6 +100,12 @@ func singleton[T any](name string) *memdb.TableSchema {
 	return table(name, func(T) string { return singletonKey })
 }
 
+// with adds an index to a table. Rows whose key is empty are not in it.
+func with[T any](t *memdb.TableSchema, name string, unique bool, key func(T) string) *memdb.TableSchema {
+	t.Indexes[name] = &memdb.IndexSchema{Name: name, Unique: unique, AllowMissing: true, Indexer: keyIndex[T](key)}
+	return t
+}
+
 func linkTable(name string) *memdb.TableSchema {
 	return table(name, func(l *nodeLink) string { return l.key + "\x00" + l.nodeID })
 }
@@ -104,6 +120,13 @@ func schema() *memdb.DBSchema {
 		table(TableNodePools, func(p *structs.NodePool) string { return p.Name }),
 		table(TableRootKeys, func(k *structs.RootKey) string { return k.KeyID }),
 		table(TableNamespaces, func(n *structs.Namespace) string { return n.Name }),
+		table(TableACLPolicies, func(p *structs.ACLPolicy) string { return p.Name }),
+		with(with(table(TableACLTokens, func(t *structs.ACLToken) string { return t.AccessorID }),
+			bySecret, false, func(t *structs.ACLToken) string { return hex.EncodeToString(t.SecretHash) }),
+			byExpiry, false, tokenExpiry),
+		with(table(TableACLRoles, func(r *structs.ACLRole) string { return r.ID }),
+			byName, false, func(r *structs.ACLRole) string { return r.Name }),
+		table(TableOneTimeTokens, func(t *structs.OneTimeToken) string { return hex.EncodeToString(t.SecretHash) }),
 		table(tableKeyUses, keyUseKey),
 		table(tableFeatureGates, func(g *structs.FeatureGate) string { return g.Name }),
 		table(tableIndex, func(e *structs.IndexEntry) string { return e.Key }),

@@ -106,6 +106,10 @@ func TestCopySharesNothing(t *testing.T) {
 	checkCopy(t, (*NodePool).Copy)
 	checkCopy(t, (*RootKey).Copy)
 	checkCopy(t, (*Namespace).Copy)
+	checkCopy(t, (*ACLToken).Copy)
+	checkCopy(t, (*ACLPolicy).Copy)
+	checkCopy(t, (*ACLRole).Copy)
+	checkCopy(t, (*OneTimeToken).Copy)
 }
 
 // TestSharedIsFound makes sure that the test above can fail.

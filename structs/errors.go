@@ -21,6 +21,12 @@ var (
 	ErrTokenExpired = errors.New("ACL token expired")
 	// ErrTokenInvalid: the presented token can't be one of ours.
 	ErrTokenInvalid = errors.New("ACL token is invalid")
+	// ErrACLDisabled: the cluster runs without ACLs. It crosses the wire with code 400.
+	ErrACLDisabled = errors.New("ACL support disabled")
+	// ErrACLPolicyNotFound: no policy has the name.
+	ErrACLPolicyNotFound = errors.New("ACL policy not found")
+	// ErrACLRoleNotFound: no role has the ID or name.
+	ErrACLRoleNotFound = errors.New("ACL role not found")
 	// ErrNoLeader: no server leads now; nothing was changed; retry after a pause.
 	ErrNoLeader = errors.New("No cluster leader")
 	// ErrNotReady: this server leads but has not applied everything before its term; retry after a pause.
@@ -57,7 +63,7 @@ var (
 
 // wireErrors are tried in order, the more specific text first.
 var wireErrors = []error{
-	ErrSecretMismatch, ErrTokenNotFound, ErrTokenExpired, ErrTokenInvalid, ErrNoLeader, ErrNotReady,
+	ErrSecretMismatch, ErrTokenNotFound, ErrTokenExpired, ErrTokenInvalid, ErrACLDisabled, ErrACLPolicyNotFound, ErrACLRoleNotFound, ErrNoLeader, ErrNotReady,
 	ErrNoRegionPath, ErrMissingRegion, ErrNoNodeConn, ErrNodeNotFound, ErrUnknownNode, ErrNodePoolNotFound,
 	ErrRootKeyNotFound, ErrRootKeyActive, ErrRootKeyInUse, ErrNoIdentity, ErrConflict, ErrOverloaded,
 	ErrPermissionDenied,

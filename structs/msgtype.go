@@ -141,11 +141,14 @@ const (
 	IndexRecord           RecordType = 2
 	TimeTableRecord       RecordType = 5
 	VaultAccessorRecord   RecordType = 8
+	ACLPolicyRecord       RecordType = 11
+	ACLTokenRecord        RecordType = 12
 	SchedulerConfigRecord RecordType = 13
 	ClusterMetadataRecord RecordType = 14
 	ServiceTokenRecord    RecordType = 15
 	EventSinkRecord       RecordType = 20
 	RootKeyMetaRecord     RecordType = 24
+	ACLRoleRecord         RecordType = 25
 	NodePoolRecord        RecordType = 28
 	RootKeyRecord         RecordType = 30
 	NamespaceRecord       RecordType = 64
@@ -158,18 +161,20 @@ const (
 	StateBaseRecord RecordType = 102
 	// FeatureGateRecord is ours: a feature that all servers know.
 	FeatureGateRecord RecordType = 103
+	// OneTimeTokenRecord is ours: the compatible format has no record for them, and servers that restore would differ.
+	OneTimeTokenRecord RecordType = 104
 )
 
 var recordNames = map[RecordType]string{
 	NodeRecord: "Node", 1: "Job", IndexRecord: "Index", 3: "Evaluation", 4: "Allocation", TimeTableRecord: "TimeTable",
 	6: "PeriodicLaunch", 7: "JobSummary", VaultAccessorRecord: "VaultAccessor", 9: "JobVersion", 10: "Deployment",
-	11: "ACLPolicy", 12: "ACLToken", SchedulerConfigRecord: "SchedulerConfig", ClusterMetadataRecord: "ClusterMetadata",
+	ACLPolicyRecord: "ACLPolicy", ACLTokenRecord: "ACLToken", SchedulerConfigRecord: "SchedulerConfig", ClusterMetadataRecord: "ClusterMetadata",
 	ServiceTokenRecord: "ServiceIdentityTokenAccessor", 16: "ScalingPolicy", 17: "CSIPlugin", 18: "CSIVolume",
 	19: "ScalingEvents", EventSinkRecord: "EventSink", 21: "ServiceRegistration", 22: "Variables", 23: "VariablesQuota",
-	RootKeyMetaRecord: "RootKeyMeta", 25: "ACLRole", 26: "ACLAuthMethod", 27: "ACLBindingRule", NodePoolRecord: "NodePool",
+	RootKeyMetaRecord: "RootKeyMeta", ACLRoleRecord: "ACLRole", 26: "ACLAuthMethod", 27: "ACLBindingRule", NodePoolRecord: "NodePool",
 	29: "JobSubmission", RootKeyRecord: "RootKey", 31: "HostVolume", NamespaceRecord: "Namespace",
 	AutopilotConfigRecord: "AutopilotConfig", KeyUseRecord: "KeyUse",
-	StateBaseRecord: "StateBase", FeatureGateRecord: "FeatureGate",
+	StateBaseRecord: "StateBase", FeatureGateRecord: "FeatureGate", OneTimeTokenRecord: "OneTimeToken",
 }
 
 // Known reports whether the record type has a meaning in some version of the format.

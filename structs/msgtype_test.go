@@ -31,7 +31,7 @@ var goldenRecords = map[RecordType]string{
 	17: "CSIPlugin", 18: "CSIVolume", 19: "ScalingEvents", 20: "EventSink", 21: "ServiceRegistration",
 	22: "Variables", 23: "VariablesQuota", 24: "RootKeyMeta", 25: "ACLRole", 26: "ACLAuthMethod",
 	27: "ACLBindingRule", 28: "NodePool", 29: "JobSubmission", 30: "RootKey", 31: "HostVolume", 64: "Namespace",
-	100: "AutopilotConfig", 101: "KeyUse", 102: "StateBase", 103: "FeatureGate",
+	100: "AutopilotConfig", 101: "KeyUse", 102: "StateBase", 103: "FeatureGate", 104: "OneTimeToken",
 }
 
 func TestMessageTypesArePinned(t *testing.T) {
