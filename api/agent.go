@@ -78,3 +78,20 @@ func (c *Client) ForceLeave(ctx context.Context, name string, how Departure) err
 	_, err := c.do(ctx, http.MethodPut, "/v1/agent/force-leave", p, nil, nil)
 	return err
 }
+
+// Servers returns the RPC addresses of the servers that the asked agent, a node's, uses.
+func (c *Client) Servers(ctx context.Context) ([]string, error) {
+	res, err := query[[]string](ctx, c, "/v1/agent/servers", nil)
+	if err != nil {
+		return nil, err
+	}
+	return res.Value, nil
+}
+
+// SetServers replaces the servers of the asked agent, a node's.
+func (c *Client) SetServers(ctx context.Context, addrs []string) error {
+	p := c.writeParams(nil)
+	p["address"] = addrs
+	_, err := c.do(ctx, http.MethodPut, "/v1/agent/servers", p, nil, nil)
+	return err
+}

@@ -22,6 +22,11 @@ func (c *Client) NodePoolNodes(ctx context.Context, name string, q *QueryOptions
 	return query[[]*structs.NodeListStub](ctx, c, path("/v1/node/pool/%s/nodes", name), c.queryParams(q))
 }
 
+// NodePoolJobs lists a pool's jobs: none, as nothing here runs jobs.
+func (c *Client) NodePoolJobs(ctx context.Context, name string, q *QueryOptions) (*Result[[]any], error) {
+	return query[[]any](ctx, c, path("/v1/node/pool/%s/jobs", name), c.queryParams(q))
+}
+
 // ApplyNodePool creates or replaces a pool.
 func (c *Client) ApplyNodePool(ctx context.Context, pool *structs.NodePool, w *WriteOptions) error {
 	_, err := c.do(ctx, http.MethodPut, "/v1/node/pools", c.writeParams(w), pool, nil)

@@ -25,6 +25,7 @@ func (a *app) nodeStatusCommand() *cli.Command {
 		example: "node status -filter 'Status == \"down\"'\n  rollcall node status 4d01",
 		flags: listFlags(
 			boolFlag("self", "show the node of the agent that is asked"), boolFlag("short", "leave out events and metadata"),
+			boolFlag("stats", "show what the node's machine is busy with"), boolFlag("allocs", "list the number of allocations, which is 0"),
 			verboseFlag(), boolFlag("os", "list the operating system"), boolFlag("quiet", "list IDs alone"),
 		),
 	}, func(ctx context.Context, v *invocation) error {
@@ -99,8 +100,8 @@ func (v *invocation) nextPage(m api.QueryMeta) {
 }
 
 func (v *invocation) nodeRows(nodes []*structs.NodeListStub) [][]string {
-	osName, verbose := v.Bool("os"), v.Bool("verbose")
-	row := func(id, pool, dc, name, class, osText, address, version, drain, eligibility, status string) []string {
+	osName, verbose, allocs := v.Bool("os"), v.Bool("verbose"), v.Bool("allocs")
+	row := func(id, pool, dc, name, class, osText, address, version, drain, eligibility, status, running string) []string {
 		out := []string{id, pool, dc, name, class}
 		if osName {
 			out = append(out, osText)
@@ -108,39 +109,18 @@ func (v *invocation) nodeRows(nodes []*structs.NodeListStub) [][]string {
 		if verbose {
 			out = append(out, address, version)
 		}
-		return append(out, drain, eligibility, status)
+		out = append(out, drain, eligibility, status)
+		if allocs {
+			out = append(out, running)
+		}
+		return out
 	}
-	rows := [][]string{row("ID", "Node Pool", "DC", "Name", "Class", "OS", "Address", "Version", "Drain", "Eligibility", "Status")}
+	rows := [][]string{row("ID", "Node Pool", "DC", "Name", "Class", "OS", "Address", "Version", "Drain", "Eligibility", "Status", "Running Allocs")}
 	for _, n := range nodes {
 		rows = append(rows, row(v.short(n.ID), n.NodePool, n.Datacenter, n.Name, orNone(n.NodeClass), orNone(n.Attributes["os.name"]),
-			orNone(n.Address), orNone(n.Version), strconv.FormatBool(n.Drain), n.SchedulingEligibility, n.Status))
+			orNone(n.Address), orNone(n.Version), strconv.FormatBool(n.Drain), n.SchedulingEligibility, n.Status, "0"))
 	}
 	return rows
-}
-
-func (v *invocation) showNode(ctx context.Context, id string) error {
-	res, err := v.client.Node(ctx, id, nil)
-	if err != nil {
-		return fmt.Errorf("show node %s: %w", id, err)
-	}
-	n := res.Value
-	return v.result(n, func(w io.Writer) {
-		v.pairs(w, [][2]string{
-			{"ID", v.short(n.ID)}, {"Name", n.Name}, {"Node Pool", n.NodePool}, {"Class", orNone(n.NodeClass)}, {"DC", n.Datacenter},
-			{"Drain", strconv.FormatBool(n.DrainStrategy != nil)}, {"Eligibility", n.SchedulingEligibility}, {"Status", n.Status},
-			{"Status Since", stamp(unixTime(n.StatusUpdatedAt))}, {"Identity Key", orNone(v.short(n.IdentitySigningKeyID))},
-			{"CSI Controllers", rawNames(n.CSIControllerPlugins)}, {"CSI Drivers", rawNames(n.CSINodePlugins)},
-			{"Host Volumes", rawNames(n.HostVolumes)}, {"Host Networks", rawNames(n.HostNetworks)}, {"Driver Status", rawNames(n.Drivers)},
-		})
-		if v.Bool("short") {
-			return
-		}
-		v.showEvents(w, n.Events)
-		if v.Bool("verbose") {
-			v.showMap(w, "Attributes", n.Attributes)
-		}
-		v.showMap(w, "Meta", n.Meta)
-	})
 }
 
 func unixTime(s int64) time.Time {
@@ -192,9 +172,14 @@ func (v *invocation) showMap(w io.Writer, title string, m map[string]string) {
 		return
 	}
 	v.section(w, title)
-	var rows [][2]string
+	v.pairs(w, mapPairs(m))
+}
+
+// mapPairs sorts a map for pairs.
+func mapPairs(m map[string]string) [][2]string {
+	rows := make([][2]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		rows = append(rows, [2]string{k, m[k]})
 	}
-	v.pairs(w, rows)
+	return rows
 }

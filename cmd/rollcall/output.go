@@ -102,12 +102,18 @@ func (v *invocation) pairs(w io.Writer, rows [][2]string) {
 	}
 }
 
-// section prints a heading over what follows.
+// section prints a heading over what follows, away from what is above.
 func (v *invocation) section(w io.Writer, title string) {
+	fmt.Fprintln(w)
+	v.heading(w, title)
+}
+
+func (v *invocation) heading(w io.Writer, title string) {
+	title = printable(title)
 	if v.colour(v.Command) {
 		title = paint(title, true)
 	}
-	fmt.Fprintf(w, "\n%s\n", title)
+	fmt.Fprintln(w, title)
 }
 
 var colours = map[string]string{
