@@ -20,7 +20,7 @@ import (
 var documents = []string{
 	"../README.md", "../CONTRIBUTING.md", "../SECURITY.md", "../CHANGELOG.md",
 	"ARCHITECTURE.md", "write-path.md", "operations.md", "compatibility.md", "security.md",
-	"upgrade.md", "acl.md",
+	"upgrade.md", "cli.md", "acl.md",
 }
 
 func read(t *testing.T, path string) string {

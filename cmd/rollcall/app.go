@@ -37,7 +37,20 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if completesPastFlags(args) {
 		return exitOK
 	}
-	root := &cli.Command{
+	root := a.root()
+	// Walk fails only if the function does.
+	_ = root.Walk(func(c *cli.Command) error {
+		c.OnUsageError = usageErrorOf
+		c.DisableSliceFlagSeparator = true
+		c.HideHelpCommand = c != root
+		return nil
+	})
+	return a.report(ctx, root.Run(ctx, args))
+}
+
+// root holds every command.
+func (a *app) root() *cli.Command {
+	return &cli.Command{
 		Name: "rollcall", Usage: "short-lived, signed identities for machines", Description: rootHelp, Version: version.Version,
 		Reader: a.in, Writer: a.out, ErrWriter: a.err,
 		Flags: globalFlags(), Action: chooseCommand,
@@ -76,14 +89,6 @@ func (a *app) run(ctx context.Context, args []string) int {
 		ConfigureShellCompletionCommand: a.configureCompletion,
 		ExitErrHandler:                  func(context.Context, *cli.Command, error) {}, // reported below, once
 	}
-	// Walk fails only if the function does.
-	_ = root.Walk(func(c *cli.Command) error {
-		c.OnUsageError = usageErrorOf
-		c.DisableSliceFlagSeparator = true
-		c.HideHelpCommand = c != root
-		return nil
-	})
-	return a.report(ctx, root.Run(ctx, args))
 }
 
 // group is a command that only holds others.

@@ -125,11 +125,23 @@ func expected(s spec) string {
 	return fmt.Sprintf("want %d to %d arguments: %s", s.least, s.most, s.args)
 }
 
-// newClient merges the flags over the environment.
 func newClient(c *cli.Command) (*api.Client, error) {
-	cfg, err := api.ConfigFromEnv()
+	cfg, err := clientConfig(c)
 	if err != nil {
 		return nil, err
+	}
+	client, err := api.New(cfg)
+	if err != nil {
+		return nil, usagef(c, "%s", err)
+	}
+	return client, nil
+}
+
+// clientConfig merges the flags over the environment.
+func clientConfig(c *cli.Command) (api.Config, error) {
+	cfg, err := api.ConfigFromEnv()
+	if err != nil {
+		return cfg, err
 	}
 	for name, value := range map[string]*string{
 		"address": &cfg.Address, "region": &cfg.Region, "namespace": &cfg.Namespace, "token": &cfg.Token,
@@ -143,9 +155,5 @@ func newClient(c *cli.Command) (*api.Client, error) {
 	if c.IsSet("tls-skip-verify") {
 		cfg.TLS.SkipVerify = c.Bool("tls-skip-verify")
 	}
-	client, err := api.New(cfg)
-	if err != nil {
-		return nil, usagef(c, "%s", err)
-	}
-	return client, nil
+	return cfg, nil
 }

@@ -44,6 +44,16 @@ const (
 	key2  = "56bbe0af-7825-0fb8-6e68-e9e4f1b176cc"
 )
 
+// hostStats is what a node's machine is busy with.
+var hostStats = &structs.HostStats{
+	Memory: &structs.HostMemoryStats{Total: 8 << 30, Available: 5 << 30, Used: 3 << 30, Free: 1 << 30},
+	CPU:    []*structs.HostCPUStats{{CPU: "cpu0", User: 12.5, System: 2.25, Idle: 85.25}},
+	DiskStats: []*structs.HostDiskStats{{
+		Device: "/dev/sda1", Mountpoint: "/", Size: 100 << 30, Used: 25 << 30, Available: 75 << 30, UsedPercent: 25, InodesUsedPercent: 1.5,
+	}},
+	Uptime: 90061,
+}
+
 var start = time.Date(2026, 11, 21, 9, 30, 0, 0, time.UTC)
 
 // cluster answers the RPCs behind a real HTTP API.
@@ -106,7 +116,27 @@ func newCluster() *cluster {
 			"sub": "node:global:default:" + node1 + ":default", "aud": []any{"a", "b"}, "exp": float64(start.Unix()), "iat": float64(start.Unix()),
 			"nomad_node_id": node1, "nomad_node_pool": "default", "jti": "x\x1b",
 		}},
-		"NodePool.List": structs.NodePoolListResponse{NodePools: pools},
+		"NodeMeta.Read": structs.NodeMetaResponse{
+			Meta: map[string]string{"rack": "r1"}, Dynamic: map[string]*string{"rack": new("r1"), "owner": nil}, Static: map[string]string{"owner": "web"},
+		},
+		"NodeMeta.Apply":    structs.NodeMetaResponse{Meta: map[string]string{"rack": "r2"}, Dynamic: map[string]*string{"rack": new("r2")}},
+		"ClientStats.Stats": structs.ClientStatsResponse{HostStats: raw(hostStats)},
+		"Search.PrefixSearch": func(args any) any {
+			var out structs.SearchResponse
+			out.Matches = map[structs.SearchContext][]string{structs.SearchNodes: {}, structs.SearchNodePools: {}, "jobs": {}}
+			prefix := args.(*structs.SearchRequest).Prefix
+			for kind, names := range map[structs.SearchContext][]string{structs.SearchNodes: {node1, node2, node3}, structs.SearchNodePools: {"default", "edge"}} {
+				for _, name := range names {
+					if strings.HasPrefix(name, prefix) {
+						out.Matches[kind] = append(out.Matches[kind], name)
+					}
+				}
+			}
+			return out
+		},
+		"Operator.SchedulerGetConfiguration": structs.SchedulerConfigResponse{SchedulerConfig: structs.DefaultSchedulerConfiguration()},
+		"Operator.SchedulerSetConfiguration": structs.SchedulerSetConfigResponse{Updated: true},
+		"NodePool.List":                      structs.NodePoolListResponse{NodePools: pools},
 		"NodePool.GetNodePool": func(args any) any {
 			for _, p := range pools {
 				if p.Name == args.(*structs.NodePoolSpecificRequest).Name {

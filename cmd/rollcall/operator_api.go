@@ -62,6 +62,9 @@ func (a *app) operatorAPICommand() *cli.Command {
 		if _, err := io.Copy(v.out, res.Body); err != nil {
 			return fmt.Errorf("read answer of %s %s: %w", req.Method, r.Path, err)
 		}
+		if v.terminal {
+			fmt.Fprintln(v.out) // answers end without
+		}
 		return nil
 	})
 }

@@ -8,12 +8,8 @@ import (
 	"slices"
 
 	"github.com/urfave/cli/v3"
-)
 
-// The kinds of things that a search here can find.
-const (
-	nodesContext     = "nodes"
-	nodePoolsContext = "node_pools"
+	"github.com/rollcall-id/rollcall/structs"
 )
 
 func (a *app) statusCommand() *cli.Command {
@@ -28,11 +24,11 @@ func (a *app) statusCommand() *cli.Command {
 		if prefix == "" {
 			return v.listNodes(ctx)
 		}
-		found, err := v.client.Search(ctx, prefix, "all", nil)
+		found, err := v.client.Search(ctx, prefix, structs.SearchAll, nil)
 		if err != nil {
 			return fmt.Errorf("search for %q: %w", prefix, err)
 		}
-		nodes, pools := found.Matches[nodesContext], found.Matches[nodePoolsContext]
+		nodes, pools := found.Matches[structs.SearchNodes], found.Matches[structs.SearchNodePools]
 		exact := slices.Contains(pools, prefix)
 		switch {
 		case len(nodes)+len(pools) == 0:
@@ -48,10 +44,10 @@ func (a *app) statusCommand() *cli.Command {
 			rows := [][]string{{"Kind", "Match"}}
 			for _, kind := range slices.Sorted(maps.Keys(found.Matches)) {
 				for _, match := range found.Matches[kind] {
-					rows = append(rows, []string{kind, match})
+					rows = append(rows, []string{string(kind), match})
 				}
 				if found.Truncations[kind] {
-					rows = append(rows, []string{kind, "... and more"})
+					rows = append(rows, []string{string(kind), "... and more"})
 				}
 			}
 			v.table(w, rows)
