@@ -73,7 +73,7 @@ func (a *app) root() *cli.Command {
 					a.snapshotVerifyCommand(), a.snapshotStateCommand(), a.snapshotDiffCommand(), a.snapshotRedactCommand(), a.snapshotAgentCommand()),
 				group("autopilot", "health and clean-up of servers", a.autopilotGetCommand(), a.autopilotSetCommand(), a.autopilotHealthCommand()),
 				group("scheduler", "kept for tools of the compatible system", a.schedulerGetCommand(), a.schedulerSetCommand()),
-				a.operatorMetricsCommand(), a.operatorAPICommand(), a.operatorUtilizationCommand(),
+				a.operatorMetricsCommand(), a.operatorDebugCommand(), a.operatorAPICommand(), a.operatorUtilizationCommand(),
 			),
 			group("server", "servers as gossip sees them", a.serverMembersCommand(), a.serverJoinCommand(), a.serverForceLeaveCommand()),
 			group("system", "work of the whole cluster", a.systemGCCommand()),

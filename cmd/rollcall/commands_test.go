@@ -257,7 +257,7 @@ func TestEveryCommandHasAnExampleAndExitCodes(t *testing.T) {
 		"operator raft transfer-leadership", "operator autopilot get-config", "operator autopilot set-config", "operator autopilot health",
 		"node meta read", "node meta apply", "node config", "node pool jobs", "status", "agent-info", "operator scheduler get-config",
 		"operator scheduler set-config", "operator metrics", "operator utilization", "server members", "server join", "server force-leave", "system gc",
-		"config validate", "version", "event stream",
+		"config validate", "version", "event stream", "operator debug",
 	} {
 		got := rollcall(t, "", append(strings.Fields(line), "-h")...)
 		if got.code != 0 || !strings.Contains(got.out, "\n     rollcall "+line) || !strings.Contains(got.out, exitCodeHelp) ||

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -187,7 +188,7 @@ func newCluster() *cluster {
 func member(name string, last byte, status, region string) *structs.ServerMember {
 	return &structs.ServerMember{
 		Name: name, Addr: []byte{10, 0, 0, last}, Port: 4648, Status: status, ProtocolCur: 2,
-		Tags: map[string]string{"port": "4647", "raft_vsn": "3", "build": "2.0.5", "dc": "dc1", "region": region},
+		Tags: map[string]string{"port": "4647", "raft_vsn": "3", "build": "2.0.5", "dc": "dc1", "region": region, "id": strings.TrimSuffix(name, "."+region) + "-id"},
 	}
 }
 
@@ -251,13 +252,18 @@ func (c *cluster) LocalMember() *structs.ServerMember { return nil }
 // serve puts a real HTTP API before the cluster and makes commands use it.
 func (c *cluster) serve(t *testing.T) {
 	t.Helper()
+	srv := httptest.NewServer(c.handler(t))
+	t.Cleanup(srv.Close)
+	t.Setenv("ROLLCALL_ADDR", srv.URL)
+}
+
+func (c *cluster) handler(t *testing.T) http.Handler {
+	t.Helper()
 	api, err := httpapi.New(httpapi.Config{Region: "global"}, c, c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(api)
-	t.Cleanup(srv.Close)
-	t.Setenv("ROLLCALL_ADDR", srv.URL)
+	return api
 }
 
 // outcome is what one command did.
