@@ -67,9 +67,8 @@ var ladder = []rung{
 	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "fsm", "replay", "certs", "config", "api", "snapshotagent", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
+	{pkg: "e2e/wire"}, // a client that shares no code with it
 	{pkg: "e2e", may: []string{"structs", "snapshot", "api", "e2e/wire"}, blackBox: true},
-	// A client that shares no code with the product.
-	{pkg: "e2e/wire"},
 	{pkg: "e2e/demo", may: []string{"structs", "api", "e2e"}, blackBox: true},
 	// Hundreds of nodes in one process, which no command does.
 	{pkg: "e2e/fleet", may: []string{"client", "e2e"}},
