@@ -25,7 +25,7 @@ type Config struct {
 	Region     string // required
 	Datacenter string // required
 	Name       string // default: the host name
-	NodePool   string // empty: the servers' default pool
+	NodePool   string // empty: that of the introduction, else the default one
 	NodeClass  string
 	Meta       map[string]string
 

@@ -46,7 +46,6 @@ func DefaultConfig() *Config {
 			},
 		},
 		Client: Client{
-			NodePool:   "default",
 			ServerJoin: ServerJoin{RetryInterval: 30 * time.Second},
 		},
 		TLS:    TLS{MinVersion: "tls12"},

@@ -137,7 +137,7 @@ func (v *validator) between(key string, n, low, high int) {
 
 func (v *validator) client() {
 	c := v.Client
-	if !poolRule.MatchString(c.NodePool) {
+	if c.NodePool != "" && !poolRule.MatchString(c.NodePool) {
 		v.errorf("client.node_pool", "must be 1 to 128 letters, digits, - or _")
 	}
 	if c.NodePool == "all" {

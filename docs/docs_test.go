@@ -260,3 +260,42 @@ func TestTheArchitectureHasTheWholeLadder(t *testing.T) {
 		}
 	}
 }
+
+var (
+	shownRow  = regexp.MustCompile(`(?m)^\| (?:can|can't) \| .*$`)
+	shownTest = regexp.MustCompile(`\x60([a-z0-9/]+)\.((?:Test|Fuzz)[A-Za-z0-9]+)\x60`)
+	shownKeys = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
+)
+
+// Every sentence about what a stolen thing can and can't do names tests that there are.
+func TestTheSecurityModelNamesTestsThatShowIt(t *testing.T) {
+	text := read(t, "security.md")
+	rows := shownRow.FindAllString(text, -1)
+	if len(rows) < 20 {
+		t.Fatalf("found %d sentences; do they still begin with can or can't?", len(rows))
+	}
+	for _, row := range rows {
+		if cells := strings.Split(strings.Trim(row, "| "), "|"); len(cells) != 3 || !shownTest.MatchString(cells[2]) {
+			t.Errorf("names no test: %s", row)
+		}
+	}
+	known := map[string]bool{}
+	for _, m := range shownTest.FindAllStringSubmatch(text, -1) {
+		folder, name := m[1], m[2]
+		if !known[folder] {
+			known[folder] = true
+			files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range files {
+				for _, f := range shownKeys.FindAllStringSubmatch(read(t, path), -1) {
+					known[folder+"."+f[1]] = true
+				}
+			}
+		}
+		if !known[folder+"."+name] {
+			t.Errorf("there is no test %s in %s", name, folder)
+		}
+	}
+}

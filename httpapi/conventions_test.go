@@ -225,6 +225,8 @@ func TestBadInput(t *testing.T) {
 		{"two objects", "PUT", drain, `{} {}`, 400, "Request body is not understood: invalid character '{' after top-level value at byte 4"},
 		{"another type", "PUT", drain, `{"MarkEligible":"yes"}`, 400, "Request body is not understood: MarkEligible can't be a JSON string"},
 		{"a bad duration", "PUT", drain, `{"DrainSpec":{"Deadline":"soon"}}`, 400, `Request body is not understood: time: invalid duration "soon"`},
+		{"an introduction's TTL", "PUT", "/v1/acl/identity/client-introduction-token", `{"TTL":"soon"}`, 400,
+			`Request body is not understood: time: invalid duration "soon"`},
 		{"another node", "PUT", drain, `{"NodeID":"` + otherID + `"}`, 400, "Node ID does not match request path"},
 		{"deep nesting", "PUT", drain, `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`, 400,
 			"Request body is not understood: nested deeper than 64 levels"},

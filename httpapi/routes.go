@@ -28,6 +28,8 @@ var routeTable = []route{
 	{get, "/v1/client/stats", getClientStats, via("ClientStats.Stats").orHere(acl.NodeRead)},
 	{get, "/v1/client/gc", collectClientGarbage, via("Node.GetNode").orHere(acl.NodeWrite)},
 
+	{put, "/v1/acl/identity/client-introduction-token", createIntroduction, via("ACL.CreateClientIntroductionToken")},
+
 	{get, "/v1/operator/keyring/keys", listKeys, via("Keyring.List")},
 	{put, "/v1/operator/keyring/rotate", rotateKey, via("Keyring.Rotate")},
 	{del, "/v1/operator/keyring/key/{id}", deleteKey, via("Keyring.Delete")},

@@ -53,6 +53,31 @@ var routeCases = slices.Concat(subsetCases, absentCases)
 
 var subsetCases = []routeCase{
 	{
+		name: "an introduction with everything", method: "PUT", path: "/v1/acl/identity/client-introduction-token",
+		rpc:  "ACL.CreateClientIntroductionToken",
+		body: `{"TTL":"10m","NodeName":"web-1","NodePool":"gpu","NodeClass":"large","NodeDatacenter":"dc2"}`,
+		args: &structs.ClientIntroductionRequest{
+			TTL: 10 * time.Minute, NodeName: "web-1", NodePool: "gpu", NodeClass: "large", NodeDatacenter: "dc2", WriteRequest: plainWrite,
+		},
+		reply: structs.ClientIntroductionResponse{JWT: "a.b.c"}, want: `{"JWT":"a.b.c"}`,
+		headers: map[string]string{"X-Nomad-Index": ""},
+	},
+	{
+		name: "an introduction as the SDK asks for it, by POST", method: "POST", path: "/v1/acl/identity/client-introduction-token",
+		rpc: "ACL.CreateClientIntroductionToken", body: `{"TTL":300000000000,"NodeName":"","NodePool":""}`,
+		args: &structs.ClientIntroductionRequest{TTL: 5 * time.Minute, WriteRequest: plainWrite},
+		want: `{"JWT":""}`,
+	},
+	{
+		name: "an introduction with an empty TTL", method: "PUT", path: "/v1/acl/identity/client-introduction-token",
+		rpc: "ACL.CreateClientIntroductionToken", body: `{"TTL":""}`,
+		args: &structs.ClientIntroductionRequest{WriteRequest: plainWrite}, want: `{"JWT":""}`,
+	},
+	{
+		name: "an introduction without a body", method: "PUT", path: "/v1/acl/identity/client-introduction-token",
+		rpc: "ACL.CreateClientIntroductionToken", args: &structs.ClientIntroductionRequest{WriteRequest: plainWrite}, want: `{"JWT":""}`,
+	},
+	{
 		name: "nodes are listed with the metadata of the read", method: "GET", path: "/v1/nodes?resources=true&os",
 		rpc:   "Node.List",
 		args:  &structs.NodeListRequest{Fields: &structs.NodeStubFields{Resources: true, OS: true}, QueryOptions: plainQuery},

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -21,7 +22,7 @@ func (s *Server) createIntroduction(c *Call, req *structs.ClientIntroductionRequ
 	if req.NodePool == "" {
 		req.NodePool = structs.NodePoolDefault
 	}
-	if err := structs.ValidateNodePoolName(req.NodePool); err != nil {
+	if err := validateIntroduction(req); err != nil {
 		return structs.Coded(http.StatusBadRequest, "%w", err)
 	}
 	ttl := req.TTL
@@ -41,10 +42,25 @@ func (s *Server) createIntroduction(c *Call, req *structs.ClientIntroductionRequ
 	claims := structs.NewIntroductionClaims(s.cfg.Region, req.NodePool, req.NodeName, structs.Lifetime{
 		ID: s.deps.NewUUID(), Now: c.now, TTL: ttl, Issuer: s.cfg.Issuer,
 	})
+	claims.Introduction.Class, claims.Introduction.Datacenter = req.NodeClass, req.NodeDatacenter
 	token, _, err := s.deps.Keyring.Sign(claims)
 	if err != nil {
 		return fmt.Errorf("sign introduction identity: %w", err)
 	}
 	reply.JWT = token
 	return nil
+}
+
+// validateIntroduction reports everything that no node could be introduced with.
+func validateIntroduction(req *structs.ClientIntroductionRequest) error {
+	errs := []error{
+		structs.ValidateNodePoolName(req.NodePool),
+		structs.ValidateNodeText("name", req.NodeName),
+		structs.ValidateNodeText("class", req.NodeClass),
+		structs.ValidateNodeText("datacenter", req.NodeDatacenter),
+	}
+	if req.NodePool == structs.NodePoolAll {
+		errs = append(errs, fmt.Errorf("no node can be introduced to node pool %q, which holds every node", structs.NodePoolAll))
+	}
+	return errors.Join(errs...)
 }

@@ -71,61 +71,6 @@ func (s *Server) nodeRegister(c *Call, req *structs.NodeRegisterRequest, reply *
 	return nil
 }
 
-// admit decides whether the caller may register under the node's ID.
-func (s *Server) admit(c *Call, n, existing *structs.Node) error {
-	if existing != nil && len(existing.SecretHash) > 0 {
-		if !existing.SecretMatches(n.SecretID) {
-			return structs.ErrSecretMismatch
-		}
-		return nil
-	}
-	// A secret names one node: two that share one could not be told apart.
-	other, err := c.state().NodeBySecretHash(nil, structs.HashSecret(n.SecretID))
-	if err != nil {
-		return fmt.Errorf("look up node by secret: %w", err)
-	}
-	if other != nil && other.ID != n.ID {
-		return structs.Coded(400, "the secret ID of node %s belongs to another node; give every machine its own state directory", n.ID)
-	}
-	if existing != nil {
-		return nil
-	}
-	return s.introduce(c, n)
-}
-
-// introduce decides whether a node that was never seen may join (wire.md §3.5).
-func (s *Server) introduce(c *Call, n *structs.Node) error {
-	level := s.cfg.Introduction.Enforcement
-	if level == EnforceNone {
-		return nil
-	}
-	mismatch := false
-	if c.caller.Err == nil {
-		switch c.caller.Kind {
-		case CallerIntroduction:
-			in := c.caller.Claims.Introduction
-			pool := n.NodePool
-			if pool == "" {
-				pool = structs.NodePoolDefault
-			}
-			if in.Pool == pool && (in.Name == "" || in.Name == n.Name) {
-				return nil
-			}
-			mismatch = true
-		case CallerNode:
-			return nil // the pipeline has compared the IDs
-		}
-	}
-	s.deps.Metrics.IncrCounter([]string{"client", "introduction_violation_num"}, 1)
-	denied := c.caller.Err != nil || mismatch || level == EnforceStrict
-	s.log.Warn("node registers without a matching introduction", "node_id", n.ID, "node_pool", n.NodePool,
-		"enforcement", level, "denied", denied)
-	if denied {
-		return structs.ErrPermissionDenied
-	}
-	return nil
-}
-
 // prepareRegistration fills in what the node leaves open and what only this server may say.
 func (s *Server) prepareRegistration(c *Call, n, existing *structs.Node) error {
 	if n.Status == "" {

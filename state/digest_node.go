@@ -79,6 +79,9 @@ func (h *hasher) nodeFixed(n *structs.Node) digestSum {
 		n.CSINodePlugins, n.HostVolumes, n.HostNetworks)
 	h.uints(uint64(n.NodeMaxAllocs), n.CreateIndex)
 	h.bytes(n.SecretHash)
+	if a := n.Admission; a != nil {
+		h.strings(a.Pool, a.Class, a.Datacenter)
+	}
 	return h.end()
 }
 

@@ -44,10 +44,13 @@ type NodeClaims struct {
 	Datacenter string `json:"nomad_node_datacenter"`
 }
 
-// IntroductionClaims say which node a not yet registered machine may become.
+// IntroductionClaims say which node a not yet registered machine may become. Class and Datacenter are ours: a node
+// that they let in has them, whatever it says of itself.
 type IntroductionClaims struct {
-	Name string `json:"nomad_node_name"` // always written, also when empty
-	Pool string `json:"nomad_node_pool"`
+	Name       string `json:"nomad_node_name"` // always written, also when empty
+	Pool       string `json:"nomad_node_pool"`
+	Class      string `json:"rollcall_node_class,omitempty"`
+	Datacenter string `json:"rollcall_node_datacenter,omitempty"`
 }
 
 // WorkloadClaims say which workload an identity belongs to.
@@ -132,7 +135,8 @@ func NewNodeClaims(region string, n *Node, l Lifetime) *IdentityClaims {
 	return &c
 }
 
-// NewIntroductionClaims returns the claims of an introduction identity; name may be empty.
+// NewIntroductionClaims returns the claims of an introduction identity that names no class and no datacenter; name may be
+// empty.
 func NewIntroductionClaims(region, pool, name string, l Lifetime) *IdentityClaims {
 	c := l.envelope(fmt.Sprintf("node-introduction:%s:%s:%s:default", region, pool, name))
 	c.Introduction = &IntroductionClaims{Name: name, Pool: pool}
@@ -210,6 +214,8 @@ func (c *IdentityClaims) UnmarshalJSON(b []byte) error {
 		NodeClass  *string `json:"nomad_node_class"`
 		NodeDC     *string `json:"nomad_node_datacenter"`
 		NodeName   *string `json:"nomad_node_name"`
+		IntroClass string  `json:"rollcall_node_class"`
+		IntroDC    string  `json:"rollcall_node_datacenter"`
 		Namespace  *string `json:"nomad_namespace"`
 		JobID      *string `json:"nomad_job_id"`
 		Allocation *string `json:"nomad_allocation_id"`
@@ -230,7 +236,7 @@ func (c *IdentityClaims) UnmarshalJSON(b []byte) error {
 	case p.NodeID != nil || p.NodeClass != nil || p.NodeDC != nil:
 		c.Node = &NodeClaims{NodeID: deref(p.NodeID), Pool: p.NodePool, Class: deref(p.NodeClass), Datacenter: deref(p.NodeDC)}
 	case p.NodeName != nil:
-		c.Introduction = &IntroductionClaims{Name: *p.NodeName, Pool: p.NodePool}
+		c.Introduction = &IntroductionClaims{Name: *p.NodeName, Pool: p.NodePool, Class: p.IntroClass, Datacenter: p.IntroDC}
 	default:
 		return ErrUnknownClaims
 	}

@@ -27,6 +27,9 @@ func TestClaimsAsJSON(t *testing.T) {
 		{"an introduction without a name", with(func(c *IdentityClaims) {
 			c.Introduction = &IntroductionClaims{Pool: "p"}
 		}), IdentityIntroduction, `{"aud":"nomadproject.io","exp":3,"iat":1,"jti":"jti","nbf":2,"sub":"s","nomad_node_name":"","nomad_node_pool":"p"}`},
+		{"an introduction that names everything", with(func(c *IdentityClaims) {
+			c.Introduction = &IntroductionClaims{Name: "n", Pool: "p", Class: "c", Datacenter: "d"}
+		}), IdentityIntroduction, `{"aud":"nomadproject.io","exp":3,"iat":1,"jti":"jti","nbf":2,"sub":"s","nomad_node_name":"n","nomad_node_pool":"p","rollcall_node_class":"c","rollcall_node_datacenter":"d"}`},
 		{"a workload with two audiences", with(func(c *IdentityClaims) {
 			c.Audience = []string{"a", "b"}
 			c.Workload = &WorkloadClaims{Namespace: "ns", JobID: "j", AllocationID: "a", Task: "t"}

@@ -351,6 +351,9 @@ type ClientIntroductionRequest struct {
 	TTL      time.Duration
 	NodeName string
 	NodePool string
+	// NodeClass and NodeDatacenter are ours; empty leaves them to the node.
+	NodeClass      string
+	NodeDatacenter string
 	WriteRequest
 }
 

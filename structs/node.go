@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // NodeStatus values (wire.md §11.3).
@@ -101,6 +99,9 @@ type Node struct {
 	// that is down got its last one before StatusUpdatedAt, so none under the key outlives the sum of the two.
 	// 0 when it is not known, in which case the key stays in use.
 	IdentityTTL time.Duration `json:",omitempty"`
+	// Admission is ours: what the introduction that let the node in says of it, and its later registrations can't
+	// change. nil if none did, or if it said nothing that binds.
+	Admission *NodeAdmission `json:",omitempty" codec:",omitempty"`
 }
 
 // DrainSpec is how an operator asks for a drain.
@@ -238,9 +239,9 @@ func (n *Node) ValidateRegistration() error {
 		add(n.NodePool == NodePoolAll, "node is not allowed to register in node pool %q", NodePoolAll)
 	}
 	for _, s := range []struct{ name, value string }{{"datacenter", n.Datacenter}, {"name", n.Name}, {"class", n.NodeClass}} {
-		add(!utf8.ValidString(s.value), "node %s is not UTF-8", s.name)
-		add(strings.ContainsFunc(s.value, unicode.IsControl), "node %s contains a control character", s.name)
-		add(len(s.value) > 1024, "node %s is longer than 1024 bytes", s.name)
+		if err := ValidateNodeText(s.name, s.value); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -309,6 +310,7 @@ func (n *Node) Copy() *Node {
 		*r = cloneBytes(*r)
 	}
 	c.SecretHash = cloneBytes(n.SecretHash)
+	c.Admission = n.Admission.Copy()
 	return &c
 }
 

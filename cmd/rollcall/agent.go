@@ -54,10 +54,7 @@ func (a *app) agentCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "config", Usage: "read `FILE` or directory; repeatable", HideDefault: true},
 		boolFlag("dev", "server and node in one process, state in memory"),
-		&cli.StringFlag{
-			Name: "client-intro-token", Usage: "`TOKEN` that introduces a node that was never registered",
-			Sources: cli.EnvVars("ROLLCALL_CLIENT_INTRO_TOKEN", "NOMAD_CLIENT_INTRO_TOKEN"), HideDefault: true,
-		},
+		stringFlag("client-intro-token", "`TOKEN` that introduces a node that was never registered; better in ROLLCALL_CLIENT_INTRO_TOKEN"),
 	}
 	for _, s := range settings {
 		flags = append(flags, s.cliFlag())
@@ -65,7 +62,8 @@ func (a *app) agentCommand() *cli.Command {
 	return a.command(spec{
 		name: "agent", usage: "run a server, a node or both", flags: flags,
 		help: "Flags win over files, later files over earlier ones. SIGHUP reads the files again and takes over the log level\n" +
-			"and heartbeat settings; SIGINT and SIGTERM stop the agent.",
+			"and heartbeat settings; SIGINT and SIGTERM stop the agent. An introduction is taken from ROLLCALL_CLIENT_INTRO_TOKEN, else from\n" +
+			"-client-intro-token, which others on the machine can see, else from the file intro_token.jwt in the node's state directory.",
 		example: "agent -dev\n  rollcall agent -config /etc/rollcall",
 	}, func(ctx context.Context, v *invocation) error {
 		cfg, err := agentConfig(v.Command)
@@ -78,9 +76,18 @@ func (a *app) agentCommand() *cli.Command {
 		}
 		// The agent tells the signals apart, so it must not be ended by the first of them here.
 		return agent.Run(context.WithoutCancel(ctx), agent.Options{
-			Config: cfg, Reload: reload, IntroToken: v.String("client-intro-token"), Log: v.err, Signals: v.signals,
+			Config: cfg, Reload: reload, IntroToken: introToken(v.String("client-intro-token")), Log: v.err, Signals: v.signals,
 		})
 	})
+}
+
+// introToken is the introduction that the environment gives, else that of the flag (wire.md §3.6). The client reads its file
+// when there is neither.
+func introToken(flag string) string {
+	if token, _ := config.Env("CLIENT_INTRO_TOKEN"); token != "" {
+		return token
+	}
+	return flag
 }
 
 func (s setting) cliFlag() cli.Flag {

@@ -60,6 +60,7 @@ func (a *app) root() *cli.Command {
 				a.nodeStatusCommand(), a.nodeDrainCommand(), a.nodeEligibilityCommand(), a.nodeConfigCommand(),
 				group("meta", "metadata of a running node", a.nodeMetaReadCommand(), a.nodeMetaApplyCommand()),
 				group("identity", "the identity that a node holds", a.nodeIdentityGetCommand(), a.nodeIdentityRenewCommand()),
+				group("intro", "introductions of machines that are not registered yet", a.nodeIntroCreateCommand()),
 				group("pool", "sets of nodes with one identity TTL", a.nodePoolListCommand(), a.nodePoolInfoCommand(),
 					a.nodePoolNodesCommand(), a.nodePoolJobsCommand(), a.nodePoolApplyCommand(), a.nodePoolDeleteCommand(), a.nodePoolInitCommand()),
 			),

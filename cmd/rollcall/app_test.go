@@ -211,3 +211,23 @@ func TestDevRunsBothWhateverTheFilesSay(t *testing.T) {
 		t.Errorf("server %v, client %v, error %v", cfg.Server.Enabled, cfg.Client.Enabled, err)
 	}
 }
+
+func TestTheEnvironmentsIntroductionWins(t *testing.T) {
+	for _, c := range []struct{ name, ours, theirs, flag, want string }{
+		{name: "nothing"},
+		{name: "the flag", flag: "flag", want: "flag"},
+		{name: "the compatible variable over the flag", theirs: "nomad", flag: "flag", want: "nomad"},
+		{name: "our variable over both", ours: "rollcall", theirs: "nomad", flag: "flag", want: "rollcall"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for name, value := range map[string]string{"ROLLCALL_CLIENT_INTRO_TOKEN": c.ours, "NOMAD_CLIENT_INTRO_TOKEN": c.theirs} {
+				if value != "" {
+					t.Setenv(name, value)
+				}
+			}
+			if got := introToken(c.flag); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -101,6 +101,13 @@ var commandCases = []commandCase{
 	{name: "node-identity-get-none", args: "node identity get"},
 	{name: "node-identity-renew", args: "node identity renew 5072"},
 	{name: "node-identity-renew-json", args: "node identity renew -json 5072"},
+	{name: "node-intro-create", args: "node intro create"},
+	{name: "node-intro-create-full", args: "node intro create -ttl 10m -node-name web-1 -node-pool edge -node-class small -node-dc dc2 -t '{{.JWT}}'"},
+	{name: "node-intro-create-json", args: "node intro create -json"},
+	{name: "node-intro-create-bad-ttl", args: "node intro create -ttl soon"},
+	{name: "node-intro-create-denied", args: "node intro create", replies: map[string]any{
+		"ACL.CreateClientIntroductionToken": structs.ErrPermissionDenied,
+	}},
 	{name: "node-eligibility-disable", args: "node eligibility -disable 5072"},
 	{name: "node-eligibility-enable-self", args: "node eligibility -enable -self"},
 	{name: "node-eligibility-neither", args: "node eligibility 5072"},
@@ -251,7 +258,7 @@ func TestCommands(t *testing.T) {
 
 func TestEveryCommandHasAnExampleAndExitCodes(t *testing.T) {
 	for _, line := range []string{
-		"agent", "node status", "node identity get", "node identity renew", "node drain", "node eligibility", "node pool list",
+		"agent", "node status", "node identity get", "node identity renew", "node intro create", "node drain", "node eligibility", "node pool list",
 		"node pool info", "node pool nodes", "node pool apply", "node pool delete", "node pool init", "operator root keyring list",
 		"operator root keyring rotate", "operator root keyring remove", "operator raft list-peers", "operator raft remove-peer",
 		"operator raft transfer-leadership", "operator autopilot get-config", "operator autopilot set-config", "operator autopilot health",

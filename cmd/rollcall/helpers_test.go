@@ -29,7 +29,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	for _, name := range []string{"ADDR", "REGION", "NAMESPACE", "TOKEN", "CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY", "TLS_SERVER_NAME", "SKIP_VERIFY"} {
+	for _, name := range []string{"ADDR", "REGION", "NAMESPACE", "TOKEN", "CACERT", "CAPATH", "CLIENT_CERT", "CLIENT_KEY", "TLS_SERVER_NAME", "SKIP_VERIFY", "CLIENT_INTRO_TOKEN"} {
 		os.Unsetenv("ROLLCALL_" + name)
 		os.Unsetenv("NOMAD_" + name)
 	}
@@ -138,6 +138,7 @@ func newCluster() *cluster {
 		"Operator.SchedulerGetConfiguration": structs.SchedulerConfigResponse{SchedulerConfig: structs.DefaultSchedulerConfiguration()},
 		"Operator.SchedulerSetConfiguration": structs.SchedulerSetConfigResponse{Updated: true},
 		"NodePool.List":                      structs.NodePoolListResponse{NodePools: pools},
+		"ACL.CreateClientIntroductionToken":  structs.ClientIntroductionResponse{JWT: "e30.e30.c2ln"},
 		"NodePool.GetNodePool": func(args any) any {
 			for _, p := range pools {
 				if p.Name == args.(*structs.NodePoolSpecificRequest).Name {
