@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		again, err := Read(bufio.NewReader(bytes.NewReader(Append(nil, v))))
-		if diff := cmp.Diff(v, again, cmp.Comparer(func(a, b float64) bool { return a == b || a != a && b != b })); err != nil || diff != "" {
+		if err != nil || fmt.Sprint(v) != fmt.Sprint(again) { // a number may come in a longer form than it needs
 			t.Errorf("read %v, wrote it and read %v, %v", v, again, err)
 		}
 	})
