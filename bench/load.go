@@ -44,7 +44,7 @@ func newFleet(region string, n int) (*fleet, error) {
 		}
 		f.nodes[i] = &structs.Node{
 			ID: id, SecretID: secret, Datacenter: "dc1", Name: fmt.Sprintf("node-%d", i), NodeClass: "bench",
-			Attributes: attrs, Meta: map[string]string{"rack": fmt.Sprint(i % 40)}, Status: structs.NodeStatusInit,
+			Attributes: structs.NewStringMap(attrs), Meta: structs.NewStringMap(map[string]string{"rack": fmt.Sprint(i % 40)}), Status: structs.NodeStatusInit,
 		}
 	}
 	return f, nil

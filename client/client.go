@@ -107,8 +107,8 @@ func newClient(cfg Config, st store, nodeID, secretID string, attributes map[str
 		ready: make(chan struct{}), wake: make(chan struct{}, 1),
 		node: &structs.Node{
 			ID: nodeID, SecretID: secretID, Datacenter: cfg.Datacenter, Name: cfg.Name, NodePool: cfg.NodePool,
-			NodeClass: cfg.NodeClass, Meta: meta.response().Meta, HTTPAddr: cfg.HTTPAddr, TLSEnabled: cfg.HTTPTLS,
-			Attributes: attributes, NodeResources: noResources, ReservedResources: noReservedResources,
+			NodeClass: cfg.NodeClass, Meta: structs.NewStringMap(meta.response().Meta), HTTPAddr: cfg.HTTPAddr, TLSEnabled: cfg.HTTPTLS,
+			Attributes: structs.NewStringMap(attributes), NodeResources: noResources, ReservedResources: noReservedResources,
 			Status: structs.NodeStatusInit,
 		},
 	}

@@ -196,7 +196,7 @@ func (f *fakeCluster) register(addr string, req *structs.NodeRegisterRequest) (a
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := req.Node
-	f.calls = append(f.calls, seen{at: time.Now(), addr: addr, method: "Node.Register", token: req.AuthToken, meta: n.Meta})
+	f.calls = append(f.calls, seen{at: time.Now(), addr: addr, method: "Node.Register", token: req.AuthToken, meta: n.Meta.Map()})
 	if f.stopping[addr] {
 		return nil, structs.ErrShutdown
 	}

@@ -90,9 +90,10 @@ func (c *Client) SetMeta(meta map[string]string) {
 func (c *Client) registerMeta() *structs.NodeMetaResponse {
 	c.mu.Lock()
 	r := c.meta.response()
-	same := maps.Equal(c.node.Meta, r.Meta)
+	now := structs.NewStringMap(r.Meta)
+	same := c.node.Meta.Equal(now)
 	if !same {
-		c.node.Meta = maps.Clone(r.Meta)
+		c.node.Meta = now
 	}
 	c.mu.Unlock()
 	if !same {

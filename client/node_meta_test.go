@@ -50,7 +50,7 @@ func TestAppliedMetadataRegistersAgainAndSurvivesARestart(t *testing.T) {
 			t.Errorf("after a restart with another configuration: -want +got:\n%s", diff)
 		}
 		c.SetMeta(map[string]string{"site": "lisbon"})
-		if diff := cmp.Diff(structs.StringMap{"disk": "new", "site": "lisbon"}, c.Node().Meta); diff != "" {
+		if diff := cmp.Diff(map[string]string{"disk": "new", "site": "lisbon"}, c.Node().Meta.Map()); diff != "" {
 			t.Errorf("after a reload: -want +got:\n%s", diff)
 		}
 	})
@@ -67,7 +67,7 @@ func TestMetadataThatIsNotStoredIsNotUsed(t *testing.T) {
 	if _, err := c.ApplyNodeMeta(map[string]*string{"a": new("b")}); err == nil || err.Error() != "disk is full" {
 		t.Errorf("got %v", err)
 	}
-	if got := c.NodeMeta(); len(got.Meta) != 0 || len(got.Dynamic) != 0 || len(c.Node().Meta) != 0 {
+	if got := c.NodeMeta(); len(got.Meta) != 0 || len(got.Dynamic) != 0 || c.Node().Meta.Len() != 0 {
 		t.Errorf("metadata is %+v", got)
 	}
 }

@@ -458,7 +458,7 @@ func TestSetMetaRegistersAgain(t *testing.T) {
 		if len(got) != 2 || got[1].meta["rack"] != "r2" || kind(got[1].token) != "identity-1" {
 			t.Errorf("%d registrations, the last with %v", len(got), got[len(got)-1].meta)
 		}
-		if n := c.Node(); n.Meta["rack"] != "r2" || n.SecretID != "" {
+		if n := c.Node(); n.Meta.Get("rack") != "r2" || n.SecretID != "" {
 			t.Errorf("Node() has meta %v and a secret of %d bytes", n.Meta, len(n.SecretID))
 		}
 	})

@@ -108,7 +108,7 @@ func checkFixtureState(t *testing.T, f *FSM) {
 		if n.SecretID != "" || len(n.SecretHash) != 32 {
 			t.Errorf("the secret of node %s was not converted", n.ID)
 		}
-		if len(n.Attributes) == 0 || len(n.Events) == 0 {
+		if n.Attributes.Len() == 0 || len(n.Events) == 0 {
 			t.Errorf("node %s lost attributes or events", n.ID)
 		}
 		got = append(got, stub{n.ID, n.Name, n.NodePool, n.Status, n.SchedulingEligibility, n.DrainStrategy != nil, n.CreateIndex, n.ModifyIndex})

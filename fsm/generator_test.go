@@ -110,7 +110,7 @@ func (g *generator) node() *structs.Node {
 	n := g.r.IntN(60)
 	node := &structs.Node{
 		ID: uuid(n), SecretID: uuid(1<<24 + n), Datacenter: g.pick("dc1", "dc2"), Name: fmt.Sprint("host-", n), NodePool: g.poolName(), NodeClass: g.pick("", "big"),
-		Attributes: g.strings(40), Meta: g.strings(3), Links: g.strings(1), Status: g.status(), StatusUpdatedAt: g.clock,
+		Attributes: structs.NewStringMap(g.strings(40)), Meta: structs.NewStringMap(g.strings(3)), Links: structs.NewStringMap(g.strings(1)), Status: g.status(), StatusUpdatedAt: g.clock,
 		SchedulingEligibility: g.pick("", structs.NodeEligible, structs.NodeIneligible), DrainStrategy: nil,
 		NodeResources: structs.Raw("\x82\xa6Memory\x81\xa8MemoryMB\xcd\x10\x00\xa4Disk\xc0"),
 	}

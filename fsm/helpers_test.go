@@ -102,7 +102,7 @@ func registration(n int, attributes int) *structs.NodeRegisterRequest {
 	}
 	return &structs.NodeRegisterRequest{Node: &structs.Node{
 		ID: uuid(n), SecretID: uuid(1<<24 + n), Datacenter: "dc1", Name: fmt.Sprintf("host-%d", n), NodePool: "default",
-		Attributes: attrs, Meta: map[string]string{"rack": "r1"}, Status: structs.NodeStatusInit,
+		Attributes: structs.NewStringMap(attrs), Meta: structs.NewStringMap(map[string]string{"rack": "r1"}), Status: structs.NodeStatusInit,
 		SchedulingEligibility: structs.NodeEligible, StatusUpdatedAt: 1_700_000_000,
 	}}
 }

@@ -44,6 +44,10 @@ func full(t reflect.Type, skip *int, depth int) reflect.Value {
 	case reflect.String:
 		v.SetString(uuid(1))
 	case reflect.Struct:
+		if t == reflect.TypeFor[structs.StringMap]() {
+			v.Set(reflect.ValueOf(structs.NewStringMap(map[string]string{uuid(1): uuid(1)})))
+			break
+		}
 		for i := range t.NumField() {
 			if f := t.Field(i); f.IsExported() {
 				v.Field(i).Set(full(f.Type, skip, depth+1))

@@ -155,7 +155,7 @@ func TestPanicIsAnErrorAnswer(t *testing.T) {
 
 func TestNodeJSON(t *testing.T) {
 	n := &structs.Node{
-		ID: nodeID, SecretID: otherID, SecretHash: []byte("hash"), Attributes: map[string]string{"a": "<b>&"},
+		ID: nodeID, SecretID: otherID, SecretHash: []byte("hash"), Attributes: structs.NewStringMap(map[string]string{"a": "<b>&"}),
 		DrainStrategy: &structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: time.Hour}},
 	}
 	rpc := &fakeRPC{answer: map[string]any{"Node.GetNode": structs.SingleNodeResponse{Node: n, QueryMeta: structs.QueryMeta{NextToken: "next"}}}}

@@ -19,7 +19,7 @@ func benchLog(tb testing.TB, n int) string {
 	for i := range n {
 		if i%3 == 0 {
 			cmds = append(cmds, command(tb, structs.NodeRegisterMsg, &structs.NodeRegisterRequest{Node: &structs.Node{
-				ID: nodeID(i), SecretID: nodeID(1_000_000 + i), Datacenter: "dc1", Name: fmt.Sprint("n", i), Attributes: attributes,
+				ID: nodeID(i), SecretID: nodeID(1_000_000 + i), Datacenter: "dc1", Name: fmt.Sprint("n", i), Attributes: structs.NewStringMap(attributes),
 				Status: structs.NodeStatusInit, StatusUpdatedAt: epoch.Unix(),
 			}}))
 			continue

@@ -113,7 +113,7 @@ func commands(tb testing.TB, n int) [][]byte {
 		case 0:
 			node := &structs.Node{
 				ID: nodeID(id), SecretID: nodeID(1_000_000 + id), Datacenter: "dc1", Name: fmt.Sprint("n", id), NodePool: []string{"edge", "made", ""}[id%3],
-				Attributes: map[string]string{"kernel.name": "linux", "arch": "amd64"}, Status: structs.NodeStatusInit, StatusUpdatedAt: epoch.Unix() + int64(i),
+				Attributes: structs.NewStringMap(map[string]string{"kernel.name": "linux", "arch": "amd64"}), Status: structs.NodeStatusInit, StatusUpdatedAt: epoch.Unix() + int64(i),
 			}
 			all = append(all, command(tb, structs.NodeRegisterMsg, &structs.NodeRegisterRequest{Node: node, CreateNodePool: true}))
 		case 1:

@@ -30,7 +30,7 @@ func newBenchWorld(b *testing.B, n int) (w *world, tokens []string) {
 func benchNode(n int) *structs.Node {
 	node := testNode(n)
 	for i := range 42 {
-		node.Attributes[fmt.Sprintf("attribute.number.%d", i)] = fmt.Sprint("value ", i)
+		node.Attributes = node.Attributes.With(fmt.Sprintf("attribute.number.%d", i), fmt.Sprint("value ", i))
 	}
 	return node
 }

@@ -131,7 +131,7 @@ func testNode(n int) *structs.Node {
 	return &structs.Node{
 		ID: nodeID(n), SecretID: secretOf(n), Datacenter: "dc1", Name: fmt.Sprintf("node-%d", n), NodeClass: "large",
 		HTTPAddr: "127.0.0.1:4646", Status: structs.NodeStatusInit, NodePool: structs.NodePoolDefault,
-		Attributes: map[string]string{structs.AttrNomadVersion: capable, "os.name": "ubuntu"},
+		Attributes: structs.NewStringMap(map[string]string{structs.AttrNomadVersion: capable, "os.name": "ubuntu"}),
 	}
 }
 

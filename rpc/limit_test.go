@@ -83,7 +83,7 @@ func TestRequestsThatAreNot(t *testing.T) {
 		return b
 	}
 	big := testNode(1)
-	big.Attributes["x"] = strings.Repeat("x", 1<<20)
+	big.Attributes = big.Attributes.With("x", strings.Repeat("x", 1<<20))
 	deep := append(bytes.Repeat([]byte{0x91}, 500), 0xc0)
 	cases := []struct {
 		name, method string

@@ -118,9 +118,9 @@ const maxVersionLength = 128
 // takesIdentity is the version gate: a compatible agent by its nomad.version, our own by rollcall.version,
 // every release of which takes identities.
 func (v *versionCache) takesIdentity(n *structs.Node) bool {
-	a := agentVersion{text: n.Attributes[structs.AttrRollcallVersion], own: true}
+	a := agentVersion{text: n.Attributes.Get(structs.AttrRollcallVersion), own: true}
 	if a.text == "" {
-		a = agentVersion{text: n.Attributes[structs.AttrNomadVersion]}
+		a = agentVersion{text: n.Attributes.Get(structs.AttrNomadVersion)}
 	}
 	if a.text == "" || len(a.text) > maxVersionLength {
 		return false

@@ -126,7 +126,7 @@ func aged(age time.Duration) func(*world) string {
 }
 
 func agentOf(v string) func(*world, *structs.Node) {
-	return func(_ *world, n *structs.Node) { n.Attributes[structs.AttrNomadVersion] = v }
+	return func(_ *world, n *structs.Node) { n.Attributes = n.Attributes.With(structs.AttrNomadVersion, v) }
 }
 
 // checkMint checks that a reply has an identity, and one that says what it must.
@@ -189,12 +189,12 @@ func TestWhoTakesIdentities(t *testing.T) {
 	var cache versionCache
 	for range 2 { // the second time from the cache
 		for _, c := range cases {
-			n := &structs.Node{Attributes: map[string]string{}}
+			n := &structs.Node{Attributes: structs.NewStringMap(map[string]string{})}
 			if c.nomad != "" {
-				n.Attributes[structs.AttrNomadVersion] = c.nomad
+				n.Attributes = n.Attributes.With(structs.AttrNomadVersion, c.nomad)
 			}
 			if c.own != "" {
-				n.Attributes[structs.AttrRollcallVersion] = c.own
+				n.Attributes = n.Attributes.With(structs.AttrRollcallVersion, c.own)
 			}
 			if got := cache.takesIdentity(n); got != c.takes {
 				t.Errorf("nomad.version %.20q, rollcall.version %q: takes identities is %v", c.nomad, c.own, got)
@@ -206,9 +206,9 @@ func TestWhoTakesIdentities(t *testing.T) {
 func TestVersionsOfHostileNodesCostBoundedMemory(t *testing.T) {
 	var cache versionCache
 	for i := range 3 * maxVersions {
-		n := &structs.Node{Attributes: map[string]string{structs.AttrNomadVersion: "1.11." + strings.Repeat("1", i%100) + uuid(i)}}
+		n := &structs.Node{Attributes: structs.NewStringMap(map[string]string{structs.AttrNomadVersion: "1.11." + strings.Repeat("1", i%100) + uuid(i)})}
 		cache.takesIdentity(n)
-		n.Attributes[structs.AttrNomadVersion] += strings.Repeat("x", 1<<10)
+		n.Attributes = n.Attributes.With(structs.AttrNomadVersion, n.Attributes.Get(structs.AttrNomadVersion)+strings.Repeat("x", 1<<10))
 		cache.takesIdentity(n)
 	}
 	if len(cache.takes) > maxVersions {

@@ -34,6 +34,10 @@ func full(t reflect.Type, skip *int, depth int) reflect.Value {
 	case reflect.String:
 		v.SetString(nodeID(1))
 	case reflect.Struct:
+		if t == reflect.TypeFor[structs.StringMap]() {
+			v.Set(reflect.ValueOf(structs.NewStringMap(map[string]string{nodeID(1): nodeID(1)})))
+			break
+		}
 		for i := range t.NumField() {
 			if f := t.Field(i); f.IsExported() {
 				v.Field(i).Set(full(f.Type, skip, depth+1))

@@ -68,7 +68,7 @@ func TestRegistrationAgainKeepsWhatIsTheClusters(t *testing.T) {
 	must(call[structs.NodeChangeResponse](w, "Node.UpdateEligibility", &structs.NodeUpdateEligibilityRequest{
 		NodeID: nodeID(1), Eligibility: structs.NodeIneligible, WriteRequest: write("")}))(t)
 	n := testNode(1)
-	n.Attributes["kernel.name"] = "linux"
+	n.Attributes = n.Attributes.With("kernel.name", "linux")
 	reply := must(w.register(n, token))(t)
 	got := w.node(1)
 	if reply.SignedIdentity != nil || got.IdentitySigningKeyID != before.IdentitySigningKeyID || got.IdentitySigningKeyID == "" || got.IdentityTTL != defaultTTL {
@@ -77,7 +77,7 @@ func TestRegistrationAgainKeepsWhatIsTheClusters(t *testing.T) {
 	if got.Status != structs.NodeStatusReady || got.SchedulingEligibility != structs.NodeIneligible || got.CreateIndex != before.CreateIndex || len(got.Events) != 2 {
 		t.Errorf("node is now %+v", got)
 	}
-	if got.Attributes["kernel.name"] != "linux" || reply.SchedulingEligibility != structs.NodeIneligible {
+	if got.Attributes.Get("kernel.name") != "linux" || reply.SchedulingEligibility != structs.NodeIneligible {
 		t.Error("the registration had no effect")
 	}
 }
@@ -110,7 +110,7 @@ func TestRegistrationIsValidated(t *testing.T) {
 		{"a secret that is no UUID", func(n *structs.Node) { n.SecretID = "hunter2" }, "node secret ID is not a UUID"},
 		{"no datacenter", func(n *structs.Node) { n.Datacenter = "" }, "missing datacenter"},
 		{"no name", func(n *structs.Node) { n.Name = "" }, "missing node name"},
-		{"no attributes", func(n *structs.Node) { n.Attributes = nil }, "missing attributes"},
+		{"no attributes", func(n *structs.Node) { n.Attributes = structs.StringMap{} }, "missing attributes"},
 		{"a status that there is not", func(n *structs.Node) { n.Status = "fine" }, `invalid status for node: "fine"`},
 		{"a pool with a slash", func(n *structs.Node) { n.NodePool = "a/b" }, `invalid node pool name "a/b"`},
 		{"an ID that looks like another's", func(n *structs.Node) { n.ID = "ABCDEF00" + n.ID[8:] }, "is not in lower case"},
@@ -624,7 +624,7 @@ func TestKeyThatVanishesBetweenSigningAndApplying(t *testing.T) {
 		w.addKey(structs.KeyStateActive)
 		w.mustApply(structs.RootKeyDeleteMsg, &structs.KeyringDeleteRequest{KeyID: gone, At: w.clock.Now().Unix()})
 		n := testNode(1)
-		n.Attributes = map[string]string{"os.name": "linux"} // of an agent that takes no identities
+		n.Attributes = structs.NewStringMap(map[string]string{"os.name": "linux"}) // of an agent that takes no identities
 		if reply := must(w.register(n, secretOf(1)))(t); reply.SignedIdentity != nil || w.node(1).IdentitySigningKeyID != "" {
 			t.Errorf("reply %+v, node names key %q", reply, w.node(1).IdentitySigningKeyID)
 		}

@@ -171,7 +171,7 @@ func newPool(t *testing.T) *transport.Pool {
 func testNode() *structs.Node {
 	return &structs.Node{
 		ID: newUUID(), SecretID: newUUID(), Datacenter: "dc1", Name: "node", NodeClass: "c", Status: structs.NodeStatusInit,
-		Attributes: map[string]string{structs.AttrNomadVersion: "2.0.5", "kernel.name": "linux"},
+		Attributes: structs.NewStringMap(map[string]string{structs.AttrNomadVersion: "2.0.5", "kernel.name": "linux"}),
 	}
 }
 

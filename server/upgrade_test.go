@@ -225,7 +225,7 @@ func TestAServerStartsOnTheDataDirectoryOfANomadServer(t *testing.T) {
 			t.Fatalf("heartbeat of an old agent: %+v, %v", reply, err)
 		}
 		// Upgraded, it registers again, and gets its first identity.
-		n.Attributes[structs.AttrNomadVersion] = "2.0.5"
+		n.Attributes = n.Attributes.With(structs.AttrNomadVersion, "2.0.5")
 		reply := register(t, pool, s.RPCAddr(), n.Copy(), n.SecretID)
 		if reply.SignedIdentity == nil {
 			t.Fatalf("node %s got no identity", id)
@@ -291,7 +291,7 @@ func TestNomadSnapshotsAreRestoredIntoARunningCluster(t *testing.T) {
 		checkImported(t, s)
 	}
 	for id, n := range fixtureNodes(t) {
-		n.Attributes[structs.AttrNomadVersion] = "2.0.5"
+		n.Attributes = n.Attributes.With(structs.AttrNomadVersion, "2.0.5")
 		reply := register(t, pool, servers[1].RPCAddr(), n.Copy(), n.SecretID)
 		if reply.SignedIdentity == nil {
 			t.Fatalf("node %s got no identity", id)

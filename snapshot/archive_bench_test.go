@@ -25,8 +25,8 @@ func benchState(b *testing.B, nodes int) (path string, size int64) {
 	for n := range nodes {
 		node := testNode(n)
 		for i := range 22 {
-			node.Attributes[fmt.Sprintf("platform.attribute.%d", i)] = "the same on every machine of its kind"
-			node.Attributes[fmt.Sprintf("unique.attribute.%d", i)] = fmt.Sprintf("value-%d-%d", n, i)
+			node.Attributes = node.Attributes.With(fmt.Sprintf("platform.attribute.%d", i), "the same on every machine of its kind")
+			node.Attributes = node.Attributes.With(fmt.Sprintf("unique.attribute.%d", i), fmt.Sprintf("value-%d-%d", n, i))
 		}
 		if err := w.WriteRecord(structs.NodeRecord, node); err != nil {
 			b.Fatal(err)

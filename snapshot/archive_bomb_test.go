@@ -136,7 +136,7 @@ func TestTheRatioOfRealStatesIsFarFromTheLimit(t *testing.T) {
 	t.Parallel()
 	node := testNode(0)
 	for i := range 44 {
-		node.Attributes[strings.Repeat("attribute.", 3)+strconv.Itoa(i)] = "the same everywhere"
+		node.Attributes = node.Attributes.With(strings.Repeat("attribute.", 3)+strconv.Itoa(i), "the same everywhere")
 	}
 	var state bytes.Buffer
 	w := NewWriter(&state)

@@ -57,7 +57,7 @@ func uuid(n int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x", n*2654
 func testNode(n int) *structs.Node {
 	return &structs.Node{
 		ID: uuid(n), SecretHash: structs.HashSecret(uuid(-n - 1)), Name: fmt.Sprintf("node-%d", n), Datacenter: "dc1",
-		Attributes: map[string]string{"os.name": "debian", "unique.n": fmt.Sprint(n)}, NodePool: "default",
+		Attributes: structs.NewStringMap(map[string]string{"os.name": "debian", "unique.n": fmt.Sprint(n)}), NodePool: "default",
 		Status: structs.NodeStatusReady, IdentitySigningKeyID: uuid(1000), CreateIndex: uint64(n), ModifyIndex: uint64(n),
 	}
 }

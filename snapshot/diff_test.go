@@ -51,8 +51,7 @@ func TestDiffNamesWhatChanged(t *testing.T) {
 	t.Parallel()
 	changed := testNode(1)
 	changed.Status = structs.NodeStatusDown
-	changed.Attributes["os.name"], changed.Attributes["os.version"] = "fedora", "44"
-	delete(changed.Attributes, "unique.n")
+	changed.Attributes = changed.Attributes.With("os.name", "fedora").With("os.version", "44").Without("unique.n")
 	changed.SecretHash = structs.HashSecret("another")
 	key := testKey(1000)
 	key.State, key.WrappedKeys = structs.KeyStateInactive, nil

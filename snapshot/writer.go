@@ -43,6 +43,11 @@ func (w *Writer) WriteRecord(t structs.RecordType, v any) error {
 	return w.write(t, w.value)
 }
 
+// appender is a record that writes itself, with the keys of maps sorted.
+type appender interface {
+	AppendMsgpack(b []byte) ([]byte, error)
+}
+
 // encode fills w.value. It turns a panic of the library, or of a value's own marshaller, into an error.
 func (w *Writer) encode(v any) (err error) {
 	defer func() {
@@ -51,6 +56,10 @@ func (w *Writer) encode(v any) (err error) {
 		}
 	}()
 	w.value = w.value[:0]
+	if a, ok := v.(appender); ok {
+		w.value, err = a.AppendMsgpack(w.value)
+		return err
+	}
 	w.enc.ResetBytes(&w.value)
 	return w.enc.Encode(v)
 }

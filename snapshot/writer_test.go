@@ -53,9 +53,9 @@ func TestWriterOfNothingWritesAHeader(t *testing.T) {
 func TestWriterSortsTheKeysOfMaps(t *testing.T) {
 	t.Parallel()
 	write := func() string {
-		n := &structs.Node{ID: "n", Attributes: map[string]string{}}
+		n := &structs.Node{ID: "n", Attributes: structs.NewStringMap(map[string]string{})}
 		for i := range 40 {
-			n.Attributes[fmt.Sprintf("attribute.%d", i)] = "v"
+			n.Attributes = n.Attributes.With(fmt.Sprintf("attribute.%d", i), "v")
 		}
 		var out bytes.Buffer
 		w := NewWriter(&out)

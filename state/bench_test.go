@@ -13,7 +13,7 @@ var fleetSizes = []int{1_000, 50_000}
 func benchNode(i int) *structs.Node {
 	n := newNode(i)
 	for j := range 44 {
-		n.Attributes[fmt.Sprintf("attribute.number.%d", j)] = fmt.Sprintf("value %d", j)
+		n.Attributes = n.Attributes.With(fmt.Sprintf("attribute.number.%d", j), fmt.Sprintf("value %d", j))
 	}
 	n.IdentitySigningKeyID = keyID(1)
 	return n

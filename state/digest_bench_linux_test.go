@@ -24,11 +24,11 @@ func overheadNode(i int) *structs.Node {
 	n := &structs.Node{
 		ID: fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(i)*2654435761, i), Name: fmt.Sprintf("host-%d", i), Datacenter: "dc1",
 		SecretID: fmt.Sprintf("00000000-5ec2-4000-8000-%012x", i), Status: structs.NodeStatusInit, StatusUpdatedAt: 1_700_000_000,
-		Attributes: map[string]string{}, Meta: map[string]string{"rack": "r1"},
+		Attributes: structs.NewStringMap(map[string]string{}), Meta: structs.NewStringMap(map[string]string{"rack": "r1"}),
 		NodeResources: structs.Raw("\x82\xa6Memory\x81\xa8MemoryMB\xcd\x10\x00\xa4Disk\xc0"),
 	}
 	for j := range 44 {
-		n.Attributes[fmt.Sprintf("attribute.number.%d", j)] = fmt.Sprintf("value of attribute %d", j)
+		n.Attributes = n.Attributes.With(fmt.Sprintf("attribute.number.%d", j), fmt.Sprintf("value of attribute %d", j))
 	}
 	return n
 }

@@ -2,6 +2,8 @@ package state
 
 import (
 	"encoding/binary"
+	"iter"
+	"maps"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -100,15 +102,22 @@ func (h *hasher) time(t time.Time) {
 
 // stringMap adds up the hashes of the entries.
 func (h *hasher) stringMap(m map[string]string) {
+	h.entries(len(m), maps.All(m)) // map order: a sum does not show it
+}
+
+// packedMap returns what stringMap does.
+func (h *hasher) packedMap(m structs.StringMap) { h.entries(m.Len(), m.All()) }
+
+func (h *hasher) entries(n int, all iter.Seq2[string, string]) {
 	var total digestSum
 	start := len(h.buf)
-	for k, v := range m { // map order: a sum does not show it
+	for k, v := range all {
 		h.string(k)
 		h.buf = append(h.buf, v...) // the hash knows the length of the whole
 		total.add(h.hash(h.buf[start:]))
 		h.buf = h.buf[:start]
 	}
-	h.uint(uint64(len(m)))
+	h.uint(uint64(n))
 	h.sum(total)
 }
 

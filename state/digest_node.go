@@ -72,9 +72,9 @@ func (h *hasher) nodeFixed(n *structs.Node) digestSum {
 	h.uint(fixedPart)
 	h.strings(n.ID, n.SecretID, n.Datacenter, n.Name, n.CgroupParent, n.HTTPAddr, n.NodeClass, n.NodePool, n.ComputedClass)
 	h.bools(n.TLSEnabled, n.GCVolumesOnNodeGC)
-	h.stringMap(n.Attributes)
-	h.stringMap(n.Links)
-	h.stringMap(n.Meta)
+	h.packedMap(n.Attributes)
+	h.packedMap(n.Links)
+	h.packedMap(n.Meta)
 	h.raws(n.NodeResources, n.ReservedResources, n.Resources, n.Reserved, n.Drivers, n.CSIControllerPlugins,
 		n.CSINodePlugins, n.HostVolumes, n.HostNetworks)
 	h.uints(uint64(n.NodeMaxAllocs), n.CreateIndex)

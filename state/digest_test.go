@@ -12,6 +12,8 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
+var stringMapType = reflect.TypeFor[structs.StringMap]()
+
 // fillValue sets everything that can be reached to something that is not zero, and different each time.
 func fillValue(v reflect.Value, next *int) {
 	*next++
@@ -22,6 +24,10 @@ func fillValue(v reflect.Value, next *int) {
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[time.Time]() {
 			v.Set(reflect.ValueOf(time.Unix(int64(*next), 7).UTC()))
+			return
+		}
+		if v.Type() == stringMapType {
+			v.Set(reflect.ValueOf(structs.NewStringMap(map[string]string{"key0": fmt.Sprint("value", *next), "key1": fmt.Sprint("value", *next+1)})))
 			return
 		}
 		for i := range v.NumField() {
@@ -61,6 +67,9 @@ func change(path string, v reflect.Value, visit func(path string)) {
 	was := reflect.New(v.Type()).Elem()
 	was.Set(v)
 	try := func(how string, changed any) {
+		if m, ok := changed.(map[string]string); ok && v.Type() == stringMapType {
+			changed = structs.NewStringMap(m)
+		}
 		v.Set(reflect.ValueOf(changed).Convert(v.Type()))
 		visit(path + how)
 		v.Set(was)
@@ -73,6 +82,10 @@ func change(path string, v reflect.Value, visit func(path string)) {
 		if at, ok := v.Interface().(time.Time); ok {
 			try(" a second later", at.Add(time.Second))
 			try(" a nanosecond later", at.Add(1))
+			return
+		}
+		if m, ok := v.Interface().(structs.StringMap); ok {
+			changeMap(m.Map(), try)
 			return
 		}
 		for i := range v.NumField() {
@@ -91,14 +104,7 @@ func change(path string, v reflect.Value, visit func(path string)) {
 		}
 	case reflect.Map:
 		m := v.Convert(reflect.TypeFor[map[string]string]()).Interface().(map[string]string)
-		a, b := m["key0"], m["key1"]
-		try(" with one entry", map[string]string{"key0": a})
-		try(" empty", map[string]string{})
-		try(" with another key", map[string]string{"key0": a, "key2": b})
-		try(" with another value", map[string]string{"key0": a, "key1": "other"})
-		try(" with values swapped", map[string]string{"key0": b, "key1": a})
-		try(" cut elsewhere", map[string]string{"key0": a, "key1" + b[:1]: b[1:]})
-		try(" with one more", map[string]string{"key0": a, "key1": b, "key2": ""})
+		changeMap(m, try)
 	case reflect.String:
 		try(" longer", v.String()+"x")
 		try(" empty", "")
@@ -110,6 +116,17 @@ func change(path string, v reflect.Value, visit func(path string)) {
 	case reflect.Uint8, reflect.Uint64:
 		try(" larger", v.Uint()+100)
 	}
+}
+
+func changeMap(m map[string]string, try func(how string, changed any)) {
+	a, b := m["key0"], m["key1"]
+	try(" with one entry", map[string]string{"key0": a})
+	try(" empty", map[string]string{})
+	try(" with another key", map[string]string{"key0": a, "key2": b})
+	try(" with another value", map[string]string{"key0": a, "key1": "other"})
+	try(" with values swapped", map[string]string{"key0": b, "key1": a})
+	try(" cut elsewhere", map[string]string{"key0": a, "key1" + b[:1]: b[1:]})
+	try(" with one more", map[string]string{"key0": a, "key1": b, "key2": ""})
 }
 
 // records are the kinds of records that a state has, each with how it is hashed.
@@ -197,6 +214,11 @@ func TestNilAndEmptyAreTheSameToTheDigest(t *testing.T) {
 			v.Set(reflect.MakeMap(v.Type()))
 			tried++
 		case reflect.Struct:
+			if v.Type() == stringMapType {
+				v.Set(reflect.ValueOf(structs.NewStringMap(map[string]string{})))
+				tried++
+				return
+			}
 			for i := range v.NumField() {
 				if v.Type() != reflect.TypeFor[time.Time]() {
 					empty(v.Field(i))
@@ -230,7 +252,7 @@ func TestAFullNodeKeepsItsDigestWhenItIsReadBack(t *testing.T) {
 		fillValue(reflect.ValueOf(n).Elem(), &next)
 		n.Events[0].Timestamp = time.Unix(1_700_000_000, 123_456_789).In(zone)
 		n.DrainStrategy.ForceDeadline, n.LastDrain.UpdatedAt = time.Time{}, time.Unix(1_700_000_000, 0).In(zone)
-		n.Links, n.Meta, n.Drivers, n.HostNetworks = nil, map[string]string{}, structs.Raw{}, structs.Raw{0xc0}
+		n.Links, n.Meta, n.Drivers, n.HostNetworks = structs.StringMap{}, structs.NewStringMap(map[string]string{}), structs.Raw{}, structs.Raw{0xc0}
 		var h hasher
 		before, after := nodeChange{now: newNodeRow(n)}, nodeChange{now: newNodeRow(reread(t, n))}
 		if before.sum(&h) != after.sum(&h) {

@@ -19,7 +19,7 @@ func secret(i int) string { return fmt.Sprintf("00000000-5ec2-4000-8000-%012x", 
 func newNode(i int) *structs.Node {
 	return &structs.Node{
 		ID: nodeID(i), SecretID: secret(i), Name: fmt.Sprintf("node-%d", i), Datacenter: "dc1",
-		Status: structs.NodeStatusInit, StatusUpdatedAt: 1000, Attributes: map[string]string{"os.name": "linux"},
+		Status: structs.NodeStatusInit, StatusUpdatedAt: 1000, Attributes: structs.NewStringMap(map[string]string{"os.name": "linux"}),
 	}
 }
 

@@ -71,6 +71,13 @@ func AppendEncode(dst []byte, msg any) ([]byte, error) {
 	if raw, ok := msg.(codec.Raw); ok && len(raw) > 0 {
 		return append(dst, raw...), nil
 	}
+	if n, ok := msg.(*Node); ok && n != nil {
+		out, err := n.AppendMsgpack(dst)
+		if err != nil {
+			return dst, fmt.Errorf("encode %T: %w", msg, err)
+		}
+		return out, nil
+	}
 	p := encoders.Get().(*pooledEncoder)
 	out := p.buf
 	if out == nil {
@@ -107,6 +114,9 @@ func encodeInto(enc *codec.Encoder, out *[]byte, msg any) (err error) {
 // Decode reads buf, which must hold exactly one msgpack value, into the pointer out. Keys that out has no field for are skipped
 // and missing ones leave their fields alone. Nothing in out refers to buf afterwards. It never panics.
 func Decode(buf []byte, out any) error {
+	if n, ok := out.(*Node); ok && n != nil && n.unpack(buf) {
+		return nil
+	}
 	n, err := CheckMsgpack(buf, Limits{})
 	if err != nil {
 		return fmt.Errorf("decode %T: %w", out, err)
@@ -118,6 +128,11 @@ func Decode(buf []byte, out any) error {
 		*raw = append(make(codec.Raw, 0, len(buf)), buf...)
 		return nil
 	}
+	return decodeChecked(buf, out)
+}
+
+// decodeChecked reads what is known to be exactly one well-formed value.
+func decodeChecked(buf []byte, out any) error {
 	d := decoders.Get().(*codec.Decoder)
 	if err := decodeFrom(d, buf, out); err != nil {
 		return fmt.Errorf("decode %T: %w", out, err)

@@ -20,6 +20,10 @@ func fill(v reflect.Value) {
 			v.Set(reflect.ValueOf(time.Unix(1, 2).UTC()))
 			return
 		}
+		if v.Type() == reflect.TypeFor[StringMap]() {
+			v.Set(reflect.ValueOf(NewStringMap(map[string]string{"x": "x"})))
+			return
+		}
 		for i := range v.NumField() {
 			fill(v.Field(i))
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -230,7 +229,7 @@ func (n *Node) ValidateRegistration() error {
 	add(n.SecretID != "" && !IsUUID(n.SecretID), "node secret ID is not a UUID")
 	add(n.Datacenter == "", "missing datacenter for client registration")
 	add(n.Name == "", "missing node name for client registration")
-	add(len(n.Attributes) == 0, "missing attributes for client registration")
+	add(n.Attributes.Len() == 0, "missing attributes for client registration")
 	add(n.Status != "" && !ValidNodeStatus(n.Status), "invalid status for node: %q", n.Status)
 	if n.NodePool != "" {
 		if err := ValidateNodePoolName(n.NodePool); err != nil {
@@ -294,7 +293,6 @@ func (n *Node) Copy() *Node {
 		return nil
 	}
 	c := *n
-	c.Attributes, c.Links, c.Meta = maps.Clone(n.Attributes), maps.Clone(n.Links), maps.Clone(n.Meta)
 	c.DrainStrategy = n.DrainStrategy.Copy()
 	c.LastDrain = n.LastDrain.Copy()
 	if n.Events != nil {
@@ -354,13 +352,13 @@ func (n *Node) ComputeClass() {
 	write(n.Datacenter)
 	write(n.NodePool)
 	write(n.NodeClass)
-	for _, m := range []map[string]string{n.Attributes, n.Meta} {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
+	for _, m := range []StringMap{n.Attributes, n.Meta} {
+		for k, v := range m.All() {
 			if strings.HasPrefix(k, "unique.") {
 				continue
 			}
 			write(k)
-			write(m[k])
+			write(v)
 		}
 		write("")
 	}
@@ -404,7 +402,7 @@ func (n *Node) Stub(f *NodeStubFields) *NodeListStub {
 	}
 	s := &NodeListStub{
 		Address: strings.Trim(addr, "[]"), ID: n.ID, Datacenter: n.Datacenter, Name: n.Name, NodePool: n.NodePool,
-		NodeClass: n.NodeClass, Version: n.Attributes[AttrNomadVersion], Drain: n.DrainStrategy != nil,
+		NodeClass: n.NodeClass, Version: n.Attributes.Get(AttrNomadVersion), Drain: n.DrainStrategy != nil,
 		SchedulingEligibility: n.SchedulingEligibility, Status: n.Status, StatusDescription: n.StatusDescription,
 		Drivers: n.Drivers, HostVolumes: n.HostVolumes, LastDrain: n.LastDrain,
 		CreateIndex: n.CreateIndex, ModifyIndex: n.ModifyIndex,
@@ -413,7 +411,7 @@ func (n *Node) Stub(f *NodeStubFields) *NodeListStub {
 		s.NodeResources, s.ReservedResources = n.NodeResources, n.ReservedResources
 	}
 	if f != nil && f.OS {
-		s.Attributes = map[string]string{"os.name": n.Attributes["os.name"]}
+		s.Attributes = map[string]string{"os.name": n.Attributes.Get("os.name")}
 	}
 	return s
 }

@@ -72,7 +72,7 @@ func TestSecretMatches(t *testing.T) {
 func TestValidateRegistration(t *testing.T) {
 	good := func() *Node {
 		return &Node{
-			ID: testNodeID, SecretID: testSecret, Datacenter: "dc1", Name: "n", Attributes: map[string]string{"a": "b"}, Status: "ready",
+			ID: testNodeID, SecretID: testSecret, Datacenter: "dc1", Name: "n", Attributes: NewStringMap(map[string]string{"a": "b"}), Status: "ready",
 		}
 	}
 	for _, c := range []struct {
@@ -161,16 +161,16 @@ func TestAddEventLeavesTheOldSlice(t *testing.T) {
 }
 
 func TestComputeClass(t *testing.T) {
-	base := Node{ID: "a", Name: "a", Datacenter: "dc1", NodePool: "p", Attributes: map[string]string{"x": "1", "unique.ip": "1"}}
+	base := Node{ID: "a", Name: "a", Datacenter: "dc1", NodePool: "p", Attributes: NewStringMap(map[string]string{"x": "1", "unique.ip": "1"})}
 	for _, c := range []struct {
 		name   string
 		change func(*Node)
 		same   bool
 	}{
 		{"a node's name", func(n *Node) { n.ID, n.Name = "b", "b" }, true},
-		{"a unique attribute", func(n *Node) { n.Attributes = map[string]string{"x": "1", "unique.ip": "2"} }, true},
-		{"an attribute", func(n *Node) { n.Attributes = map[string]string{"x": "2"} }, false},
-		{"metadata of the same content", func(n *Node) { n.Attributes, n.Meta = nil, map[string]string{"x": "1"} }, false},
+		{"a unique attribute", func(n *Node) { n.Attributes = NewStringMap(map[string]string{"x": "1", "unique.ip": "2"}) }, true},
+		{"an attribute", func(n *Node) { n.Attributes = NewStringMap(map[string]string{"x": "2"}) }, false},
+		{"metadata of the same content", func(n *Node) { n.Attributes, n.Meta = StringMap{}, NewStringMap(map[string]string{"x": "1"}) }, false},
 		{"the datacenter", func(n *Node) { n.Datacenter = "dc2" }, false},
 		{"the pool", func(n *Node) { n.NodePool = "q" }, false},
 		{"the class", func(n *Node) { n.NodeClass = "c" }, false},

@@ -59,7 +59,7 @@ func encodeRest(e *codec.Encoder, plain any, rest Rest) {
 		panic(err)
 	}
 	if len(rest) > 0 {
-		count, own, err := readMapHeader(out)
+		count, at, err := readMapHeader(out)
 		if err != nil {
 			panic(fmt.Errorf("encode %T: %w", plain, err))
 		}
@@ -67,7 +67,7 @@ func encodeRest(e *codec.Encoder, plain any, rest Rest) {
 		if err != nil {
 			panic(fmt.Errorf("encode %T: %w", plain, err))
 		}
-		out = slices.Concat(appendMapHeader(nil, count+more), own, rest)
+		out = slices.Concat(appendMapHeader(nil, count+more), out[at:], rest)
 	}
 	e.MustEncode(codec.Raw(out))
 }

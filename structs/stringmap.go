@@ -1,52 +1,149 @@
 package structs
 
 import (
-	"encoding/binary"
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// StringMap is a map of strings that is read and written without reflection: a node has some fifty attributes, and
-// they are most of what a registration, a snapshot and a server's memory consist of. On the wire it is a map like any
-// other; its keys are written in order, so that equal maps have equal bytes.
-type StringMap map[string]string
-
-var _ codec.Selfer = (*StringMap)(nil)
-
-var stringMapBuffers = sync.Pool{New: func() any { return &stringMapBuffer{} }}
-
-type stringMapBuffer struct {
-	keys []string
-	out  []byte
+// StringMap is a map of strings that never changes. It is kept as its own msgpack encoding, one string for the whole
+// map: a node has some fifty attributes, they are most of what a registration, a snapshot and a server's memory
+// consist of, and a Go map of them would be a hundred pointers for the garbage collector to follow. Looking one key up
+// takes a walk over the keys before it, which are in order.
+//
+// Maps with the same entries are equal under ==. The zero value is the nil map, which is not the same as an empty one
+// on the wire. It is safe for concurrent use.
+type StringMap struct {
+	// packed is the map as it is written: keys in order, each once, every length in its shortest form; "" for nil.
+	packed string
 }
+
+var (
+	_ codec.Selfer     = (*StringMap)(nil)
+	_ json.Marshaler   = StringMap{}
+	_ json.Unmarshaler = (*StringMap)(nil)
+)
+
+// NewStringMap returns a map with the entries of m. A nil map stays nil.
+func NewStringMap(m map[string]string) StringMap {
+	if m == nil {
+		return StringMap{}
+	}
+	entries := make([]mapEntry, 0, len(m))
+	for k, v := range m { // map order: pack sorts
+		entries = append(entries, mapEntry{k, v})
+	}
+	return StringMap{string(pack(nil, entries))}
+}
+
+// IsNil reports whether m is the nil map.
+func (m StringMap) IsNil() bool { return m.packed == "" }
+
+// Len returns the number of entries.
+func (m StringMap) Len() int {
+	if m.packed == "" {
+		return 0
+	}
+	n, _ := mapHeader(m.packed)
+	return n
+}
+
+// Get returns the value of the key, "" if there is none.
+func (m StringMap) Get(key string) string {
+	v, _ := m.Lookup(key)
+	return v
+}
+
+// Lookup returns the value of the key, and whether there is one.
+func (m StringMap) Lookup(key string) (value string, ok bool) {
+	for k, v := range m.All() {
+		if k == key {
+			return v, true
+		}
+		if k > key {
+			break
+		}
+	}
+	return "", false
+}
+
+// All returns the entries in the order of their keys.
+func (m StringMap) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		if m.packed == "" {
+			return
+		}
+		n, at := mapHeader(m.packed)
+		for range n {
+			var k, v string
+			k, at, _ = readString(m.packed, at) // packed is well-formed
+			v, at, _ = readString(m.packed, at)
+			if !yield(k, v) {
+				return
+			}
+		}
+	}
+}
+
+// Map returns the entries as a Go map of the caller's own; nil for the nil map.
+func (m StringMap) Map() map[string]string {
+	if m.packed == "" {
+		return nil
+	}
+	out := make(map[string]string, m.Len())
+	for k, v := range m.All() {
+		out[k] = v
+	}
+	return out
+}
+
+// With returns the map with that value for the key.
+func (m StringMap) With(key, value string) StringMap {
+	out := m.Map()
+	if out == nil {
+		out = make(map[string]string, 1)
+	}
+	out[key] = value
+	return NewStringMap(out)
+}
+
+// Without returns the map without the key.
+func (m StringMap) Without(key string) StringMap {
+	if _, ok := m.Lookup(key); !ok {
+		return m
+	}
+	out := m.Map()
+	delete(out, key)
+	return NewStringMap(out)
+}
+
+// Equal reports whether both have the same entries; nil and empty are alike.
+func (m StringMap) Equal(o StringMap) bool {
+	return m.packed == o.packed || m.Len() == 0 && o.Len() == 0
+}
+
+// String shows the entries as fmt shows a Go map.
+func (m StringMap) String() string { return fmt.Sprint(m.Map()) }
 
 // CodecEncodeSelf writes the map.
-func (m *StringMap) CodecEncodeSelf(e *codec.Encoder) {
-	if *m == nil {
-		e.MustEncode(codec.Raw(rawNil))
-		return
+func (m *StringMap) CodecEncodeSelf(e *codec.Encoder) { e.MustEncode(codec.Raw(m.append(nil))) }
+
+// append appends the encoded map.
+func (m StringMap) append(b []byte) []byte {
+	if m.packed == "" {
+		return append(b, rawNil...)
 	}
-	b := stringMapBuffers.Get().(*stringMapBuffer)
-	b.keys = slices.AppendSeq(b.keys[:0], maps.Keys(*m)) // map order: sorted in the next line
-	slices.Sort(b.keys)
-	b.out = appendMapHeader(b.out[:0], len(b.keys))
-	for _, k := range b.keys {
-		b.out = appendString(b.out, k)
-		b.out = appendString(b.out, (*m)[k])
-	}
-	e.MustEncode(codec.Raw(b.out))
-	clear(b.keys)
-	if cap(b.out) <= maxPooledBuffer {
-		stringMapBuffers.Put(b)
-	}
+	return append(b, m.packed...)
 }
 
-// CodecDecodeSelf reads the map. All its strings share one piece of memory.
+// CodecDecodeSelf reads the map.
 func (m *StringMap) CodecDecodeSelf(d *codec.Decoder) {
 	var raw codec.Raw
 	d.MustDecode(&raw)
@@ -57,100 +154,113 @@ func (m *StringMap) CodecDecodeSelf(d *codec.Decoder) {
 	*m = out
 }
 
-// parseStringMap reads what is known to be one well-formed value.
-func parseStringMap(raw []byte) (StringMap, error) {
-	if len(raw) == 0 || raw[0] == 0xc0 {
-		return nil, nil
+// MarshalJSON writes an object with its keys in order, or null.
+func (m StringMap) MarshalJSON() ([]byte, error) {
+	if m.packed == "" {
+		return []byte("null"), nil
 	}
-	count, rest, err := readMapHeader(raw)
-	if err != nil {
-		return nil, err
-	}
-	// One string for all, of which the others are parts: the map lives and dies as a whole.
-	text := string(rest)
-	m := make(StringMap, min(count, len(text)/2+1))
-	at := 0
-	for range count {
-		var k, v string
-		if k, at, err = readString(text, at); err != nil {
-			return nil, fmt.Errorf("key %d: %w", len(m), err)
-		}
-		if v, at, err = readString(text, at); err != nil {
-			return nil, fmt.Errorf("value of %q: %w", k, err)
-		}
-		m[k] = v
-	}
-	return m, nil
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // the encoder around this one decides about that
+	err := enc.Encode(m.Map())
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-func readMapHeader(b []byte) (count int, rest []byte, err error) {
-	switch c := b[0]; {
-	case c >= 0x80 && c <= 0x8f:
-		return int(c & 0x0f), b[1:], nil
-	case c == 0xde && len(b) >= 3:
-		return int(binary.BigEndian.Uint16(b[1:])), b[3:], nil
-	case c == 0xdf && len(b) >= 5:
-		return int(binary.BigEndian.Uint32(b[1:])), b[5:], nil
+// UnmarshalJSON reads an object of strings, or null.
+func (m *StringMap) UnmarshalJSON(b []byte) error {
+	var in map[string]string
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
 	}
-	return 0, nil, fmt.Errorf("it is not a map but begins with byte %#x", b[0])
+	*m = NewStringMap(in)
+	return nil
+}
+
+// parseStringMap reads what is known to be one well-formed value.
+func parseStringMap(raw []byte) (StringMap, error) {
+	if len(raw) == 0 || raw[0] == rawNil[0] {
+		return StringMap{}, nil
+	}
+	packed, _, err := appendPacked(nil, raw)
+	return StringMap{string(packed)}, err
+}
+
+type mapEntry struct{ key, value string }
+
+var entryBuffers = sync.Pool{New: func() any { return new([]mapEntry) }}
+
+// appendPacked reads the map at the start of raw in whatever form, and appends it to dst in the one form that a
+// StringMap keeps. It returns how many bytes of raw the map has.
+func appendPacked(dst, raw []byte) (_ []byte, used int, err error) {
+	if used, err := packedLen(raw); err != nil {
+		return nil, 0, err
+	} else if used > 0 {
+		return append(dst, raw[:used]...), used, nil
+	}
+	count, at, err := readMapHeader(raw)
+	if err != nil {
+		return nil, 0, err
+	}
+	buf := entryBuffers.Get().(*[]mapEntry)
+	defer func() {
+		clear(*buf)
+		*buf = (*buf)[:0]
+		entryBuffers.Put(buf)
+	}()
+	for range count {
+		var e mapEntry
+		if e.key, at, err = readString(raw, at); err != nil {
+			return nil, 0, fmt.Errorf("key %d: %w", len(*buf), err)
+		}
+		if e.value, at, err = readString(raw, at); err != nil {
+			return nil, 0, fmt.Errorf("value of %q: %w", e.key, err)
+		}
+		*buf = append(*buf, e)
+	}
+	return pack(dst, *buf), at, nil
+}
+
+// packedLen returns the length of the map at the start of raw if it already has the form that a StringMap keeps, as
+// all that this system writes has, and 0 if it has another.
+func packedLen(raw []byte) (int, error) {
+	count, at, err := readMapHeader(raw)
+	if err != nil {
+		return 0, err
+	}
+	if mapHeaderLen(count) != at {
+		return 0, nil
+	}
+	var before []byte
+	for i := range count {
+		key, next, ok := shortString(raw, at)
+		if !ok || i > 0 && bytes.Compare(before, key) >= 0 {
+			return 0, nil
+		}
+		before = key
+		if _, at, ok = shortString(raw, next); !ok {
+			return 0, nil
+		}
+	}
+	return at, nil
+}
+
+// pack appends the entries in their order. Of several with one key the last counts. The entries are sorted in place.
+func pack(dst []byte, entries []mapEntry) []byte {
+	slices.SortStableFunc(entries, func(a, b mapEntry) int { return cmp.Compare(a.key, b.key) })
+	last := func(i int) bool { return i+1 == len(entries) || entries[i].key != entries[i+1].key }
+	n := 0
+	for i := range entries {
+		if last(i) {
+			n++
+		}
+	}
+	dst = appendMapHeader(dst, n)
+	for i, e := range entries {
+		if last(i) {
+			dst = appendString(appendString(dst, e.key), e.value)
+		}
+	}
+	return dst
 }
 
 var errNotString = errors.New("it is not a string")
-
-// readString reads a string, in any of the forms that writers use, or nil for an empty one.
-func readString(s string, at int) (_ string, next int, err error) {
-	if at >= len(s) {
-		return "", 0, ErrTruncated
-	}
-	c := s[at]
-	at++
-	var size, n int
-	switch {
-	case c == 0xc0:
-		return "", at, nil
-	case c >= 0xa0 && c <= 0xbf:
-		n = int(c & 0x1f)
-	case c == 0xd9 || c == 0xc4:
-		size = 1
-	case c == 0xda || c == 0xc5:
-		size = 2
-	case c == 0xdb || c == 0xc6:
-		size = 4
-	default:
-		return "", 0, errNotString
-	}
-	if at+size > len(s) {
-		return "", 0, ErrTruncated
-	}
-	for range size {
-		n = n<<8 | int(s[at])
-		at++
-	}
-	if n > len(s)-at {
-		return "", 0, ErrTruncated
-	}
-	return s[at : at+n], at + n, nil
-}
-
-func appendMapHeader(b []byte, n int) []byte {
-	switch {
-	case n < 16:
-		return append(b, 0x80|byte(n))
-	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, 0xde), uint16(n))
-	}
-	return binary.BigEndian.AppendUint32(append(b, 0xdf), uint32(n))
-}
-
-// appendString never uses the form with one length byte, which old readers don't know (wire.md §1.4).
-func appendString(b []byte, s string) []byte {
-	switch n := len(s); {
-	case n < 32:
-		b = append(b, 0xa0|byte(n))
-	case n < 1<<16:
-		b = binary.BigEndian.AppendUint16(append(b, 0xda), uint16(n))
-	default:
-		b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(n))
-	}
-	return append(b, s...)
-}

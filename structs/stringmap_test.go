@@ -2,7 +2,9 @@ package structs
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -22,7 +24,7 @@ func TestStringMapIsAMapLikeAnyOther(t *testing.T) {
 		if rapid.Bool().Draw(t, "nil") {
 			m = nil
 		}
-		ours, err := EncodeBytes(&fast{m})
+		ours, err := EncodeBytes(&fast{NewStringMap(m)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,12 +43,60 @@ func TestStringMapIsAMapLikeAnyOther(t *testing.T) {
 		if err := Decode(theirs, &f); err != nil {
 			t.Fatalf("we don't read what the library wrote: %v", err)
 		}
-		if diff := cmp.Diff(StringMap(m), f.M); diff != "" {
+		if diff := cmp.Diff(m, f.M.Map()); diff != "" {
 			t.Fatal(diff)
+		}
+		if f.M != NewStringMap(m) {
+			t.Fatal("equal maps are not equal under ==")
+		}
+		for k, v := range m {
+			if got, ok := f.M.Lookup(k); got != v || !ok {
+				t.Fatalf("key %q has %q (%v), want %q", k, got, ok, v)
+			}
+		}
+		absent := rapid.String().Draw(t, "absent")
+		if _, want := m[absent]; f.M.Len() != len(m) || f.M.Get(absent) != m[absent] || want != second(f.M.Lookup(absent)) {
+			t.Fatalf("%d entries, want %d; key %q has %q", f.M.Len(), len(m), absent, f.M.Get(absent))
 		}
 		again, err := EncodeBytes(&f)
 		if err != nil || !bytes.Equal(ours, again) {
 			t.Fatalf("equal maps have other bytes: %v", err)
+		}
+	})
+}
+
+func second[A, B any](_ A, b B) B { return b }
+
+func TestStringMapShowsLikeAnyOtherMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b", "<&>", "é", "", "z"}), rapid.String(), 0, 6).Draw(t, "map")
+		if rapid.Bool().Draw(t, "nil") {
+			m = nil
+		}
+		want, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(NewStringMap(m))
+		if err != nil || !bytes.Equal(want, got) {
+			t.Fatalf("%s (%v), want %s", got, err, want)
+		}
+		var again StringMap
+		if err := json.Unmarshal(got, &again); err != nil || again != NewStringMap(m) {
+			t.Fatalf("read back as %v: %v", again, err)
+		}
+		key, value := rapid.SampledFrom([]string{"a", "m", "z"}).Draw(t, "key"), rapid.String().Draw(t, "value")
+		with := maps.Clone(m)
+		if with == nil {
+			with = map[string]string{}
+		}
+		with[key] = value
+		if now := again.With(key, value); now != NewStringMap(with) || again != NewStringMap(m) {
+			t.Fatalf("with %q: %v, from %v", key, now, again)
+		}
+		delete(with, key)
+		if now := again.With(key, value).Without(key); !now.Equal(NewStringMap(with)) {
+			t.Fatalf("without %q: %v", key, now)
 		}
 	})
 }
@@ -59,20 +109,20 @@ func TestStringMapTakesEveryFormOfAString(t *testing.T) {
 		want StringMap
 		err  string
 	}{
-		{"nil", "\xc0", nil, ""},
-		{"empty", "\x80", StringMap{}, ""},
-		{"short forms", "\x81\xa1a\xa1b", StringMap{"a": "b"}, ""},
-		{"str8 and bin8", "\x81\xd9\x01a\xc4\x01b", StringMap{"a": "b"}, ""},
-		{"str16 and bin16", "\x81\xda\x00\x01a\xc5\x00\x01b", StringMap{"a": "b"}, ""},
-		{"str32 and bin32", "\x81\xdb\x00\x00\x00\x01a\xc6\x00\x00\x00\x01b", StringMap{"a": "b"}, ""},
-		{"map16", "\xde\x00\x01\xa1a\xa1b", StringMap{"a": "b"}, ""},
-		{"map32", "\xdf\x00\x00\x00\x01\xa1a\xa1b", StringMap{"a": "b"}, ""},
-		{"a value of nil", "\x81\xa1a\xc0", StringMap{"a": ""}, ""},
-		{"a key twice", "\x82\xa1a\xa1b\xa1a\xa1c", StringMap{"a": "c"}, ""},
-		{"a number for a value", "\x81\xa1a\x07", nil, `value of "a": it is not a string`},
-		{"a number for a key", "\x81\x07\xa1a", nil, "key 0: it is not a string"},
-		{"a list", "\x91\xa1a", nil, "it is not a map but begins with byte 0x91"},
-		{"a long value", "\x81\xa1a\xdb\x00\x01\x11\x70" + long, StringMap{"a": long}, ""},
+		{"nil", "\xc0", StringMap{}, ""},
+		{"empty", "\x80", NewStringMap(map[string]string{}), ""},
+		{"short forms", "\x81\xa1a\xa1b", NewStringMap(map[string]string{"a": "b"}), ""},
+		{"str8 and bin8", "\x81\xd9\x01a\xc4\x01b", NewStringMap(map[string]string{"a": "b"}), ""},
+		{"str16 and bin16", "\x81\xda\x00\x01a\xc5\x00\x01b", NewStringMap(map[string]string{"a": "b"}), ""},
+		{"str32 and bin32", "\x81\xdb\x00\x00\x00\x01a\xc6\x00\x00\x00\x01b", NewStringMap(map[string]string{"a": "b"}), ""},
+		{"map16", "\xde\x00\x01\xa1a\xa1b", NewStringMap(map[string]string{"a": "b"}), ""},
+		{"map32", "\xdf\x00\x00\x00\x01\xa1a\xa1b", NewStringMap(map[string]string{"a": "b"}), ""},
+		{"a value of nil", "\x81\xa1a\xc0", NewStringMap(map[string]string{"a": ""}), ""},
+		{"a key twice", "\x82\xa1a\xa1b\xa1a\xa1c", NewStringMap(map[string]string{"a": "c"}), ""},
+		{"a number for a value", "\x81\xa1a\x07", StringMap{}, `value of "a": it is not a string`},
+		{"a number for a key", "\x81\x07\xa1a", StringMap{}, "key 0: it is not a string"},
+		{"a list", "\x91\xa1a", StringMap{}, "it is not a map but begins with byte 0x91"},
+		{"a long value", "\x81\xa1a\xdb\x00\x01\x11\x70" + long, NewStringMap(map[string]string{"a": long}), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got fast
@@ -86,8 +136,8 @@ func TestStringMapTakesEveryFormOfAString(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want, got.M); diff != "" {
-				t.Error(diff)
+			if c.want != got.M {
+				t.Errorf("got %v, want %v", got.M, c.want)
 			}
 		})
 	}
@@ -112,16 +162,16 @@ func FuzzStringMap(f *testing.F) {
 		if terr := Decode(wrapped, &theirs); terr != nil {
 			t.Fatalf("we read what the library does not: %v", terr)
 		}
-		if diff := cmp.Diff(StringMap(theirs.M), ours.M, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(theirs.M, ours.M.Map(), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatal(diff)
 		}
 	})
 }
 
 func BenchmarkNodeCodec(b *testing.B) {
-	n := &Node{ID: "00000000-0000-0000-0000-000000000001", Name: "n", Datacenter: "dc1", Attributes: StringMap{}, Meta: StringMap{"rack": "1"}}
+	n := &Node{ID: "00000000-0000-0000-0000-000000000001", Name: "n", Datacenter: "dc1", Meta: NewStringMap(map[string]string{"rack": "1"})}
 	for i := range 44 {
-		n.Attributes[fmt.Sprintf("unique.attr.%d", i)] = fmt.Sprintf("value-%d", i)
+		n.Attributes = n.Attributes.With(fmt.Sprintf("unique.attr.%d", i), fmt.Sprintf("value-%d", i))
 	}
 	raw, err := EncodeBytes(n)
 	if err != nil {

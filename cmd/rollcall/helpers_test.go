@@ -71,8 +71,8 @@ func newCluster() *cluster {
 		node1: {
 			ID: node1, Name: "web-1", NodePool: "default", Datacenter: "dc1", HTTPAddr: "10.0.0.1:4646", Status: "ready",
 			SchedulingEligibility: "eligible", StatusUpdatedAt: start.Unix(), IdentitySigningKeyID: key1,
-			Attributes: map[string]string{"os.name": "debian", "nomad.version": "2.0.5", "cpu.numcores": "4"},
-			Meta:       map[string]string{"rack": "r1", "owner": "web"},
+			Attributes: structs.NewStringMap(map[string]string{"os.name": "debian", "nomad.version": "2.0.5", "cpu.numcores": "4"}),
+			Meta:       structs.NewStringMap(map[string]string{"rack": "r1", "owner": "web"}),
 			Events: []*structs.NodeEvent{
 				{Message: "Node registered", Subsystem: "Cluster", Timestamp: start},
 				{Message: "Node heartbeat missed", Subsystem: "Heartbeat", Timestamp: start.Add(time.Hour), Details: map[string]string{"b": "2", "a": "1"}},

@@ -85,9 +85,9 @@ func (v *invocation) showNodeDetail(w io.Writer, d *nodeDetail) {
 	}
 	v.showEvents(w, n.Events)
 	if v.Bool("verbose") {
-		v.showMap(w, "Attributes", n.Attributes)
+		v.showMap(w, "Attributes", n.Attributes.Map())
 	}
-	v.showMap(w, "Meta", n.Meta)
+	v.showMap(w, "Meta", n.Meta.Map())
 }
 
 // identityPairs tells of the identity that the node holds now, as the node itself has it.

@@ -40,7 +40,7 @@ func stoppedServer(t *testing.T, more ...*raft.Log) string {
 	for i, id := range []string{node1, node2, node3} {
 		add(structs.NodeRegisterMsg, &structs.NodeRegisterRequest{Node: &structs.Node{
 			ID: id, SecretID: fmt.Sprintf("5ec7e700-0000-4000-8000-00000000000%d", i), Datacenter: "dc1", Name: "evil-\x1b[31m", NodePool: "edge",
-			Status: structs.NodeStatusInit, Attributes: map[string]string{"os.name": "debian"},
+			Status: structs.NodeStatusInit, Attributes: structs.NewStringMap(map[string]string{"os.name": "debian"}),
 		}})
 	}
 	add(structs.JobRegisterMsg, map[string]any{"AuthToken": "5ec7e7-token", "Job": map[string]any{"ID": "web"}})
