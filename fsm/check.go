@@ -1,11 +1,8 @@
 package fsm
 
 import (
-	"bytes"
-
 	"github.com/rollcall-id/rollcall/snapshot"
 	"github.com/rollcall-id/rollcall/state"
-	"github.com/rollcall-id/rollcall/structs"
 )
 
 // checkedTogether bounds how many records a Checker holds in memory.
@@ -22,17 +19,14 @@ type Checker struct {
 func (c *Checker) Record(rec snapshot.Record) error {
 	if c.scratch == nil || c.loaded >= checkedTogether {
 		c.Close()
-		c.scratch, c.loaded = state.New().Restore(), 0
+		c.scratch, c.loaded = state.New().Rehearse(), 0
 	}
 	c.loaded++
-	var err error
-	switch load := loaders[rec.Type]; {
-	case load != nil:
-		err = load(c.scratch, rec.Raw)
-	case !discarded[rec.Type]:
-		err = c.scratch.Opaque(structs.OpaqueRecord{Type: rec.Type, Data: bytes.Clone(rec.Raw)})
-	}
+	decoded, err := decodeRecord(rec)
 	if err != nil {
+		return err
+	}
+	if err := decoded.load(c.scratch); err != nil {
 		return rec.Fail(err)
 	}
 	return nil

@@ -11,10 +11,13 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// loader is a row of the restore table: it decodes a record's value and loads it.
-type loader func(r *state.Restore, raw []byte) error
+// loader is a row of the restore table.
+type loader struct {
+	decode func(raw []byte) (any, error)           // gives a value that does not refer to raw
+	load   func(r *state.Restore, value any) error // owns the value
+}
 
-type loaderTable [numTypes]loader
+type loaderTable [numTypes]*loader
 
 // loaders is the restore table: record type to how it is loaded. Types that are neither in it nor in discarded are
 // kept opaque.
@@ -37,12 +40,13 @@ func newLoaderTable() *loaderTable {
 
 // registerRecord gives t a meaning: the value is decoded as an R, which load owns.
 func registerRecord[R any](l *loaderTable, t structs.RecordType, load func(r *state.Restore, v *R) error) {
-	l[t] = func(r *state.Restore, raw []byte) error {
-		v := new(R)
-		if err := structs.Decode(raw, v); err != nil {
-			return err
-		}
-		return load(r, v)
+	l[t] = &loader{
+		decode: func(raw []byte) (any, error) {
+			v := new(R)
+			err := structs.Decode(raw, v)
+			return v, err
+		},
+		load: func(r *state.Restore, v any) error { return load(r, v.(*R)) },
 	}
 }
 
@@ -114,33 +118,23 @@ func total(counts []snapshot.Count) (n uint64) {
 	return n
 }
 
-// ReadState builds a state from a record stream (wire.md §7.2) and reports what was in it.
+// ReadState builds a state from a record stream (wire.md §7.2) and reports what was in it. Records are decoded in a
+// goroutine of their own, ahead of those that are being loaded; it has ended when ReadState returns.
 func ReadState(src io.Reader) (*state.Store, *RestoreReport, error) {
 	store := state.New()
 	r := store.Restore()
 	defer r.Abort() // does nothing after Commit
-	var loaded, opaque, dropped snapshot.Counts
-	for in := snapshot.NewReader(src); ; {
-		rec, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			break
+	ahead := decodeAhead(src)
+	defer ahead.end()
+	for batch := range ahead.batches {
+		for _, rec := range batch {
+			if err := rec.load(r); err != nil {
+				return nil, nil, rec.Fail(err)
+			}
 		}
-		if err != nil {
-			return nil, nil, err
-		}
-		switch load := loaders[rec.Type]; {
-		case load != nil:
-			err = load(r, rec.Raw)
-			loaded.Add(rec.Type, len(rec.Raw))
-		case discarded[rec.Type]:
-			dropped.Add(rec.Type, len(rec.Raw))
-		default:
-			err = r.Opaque(structs.OpaqueRecord{Type: rec.Type, Data: bytes.Clone(rec.Raw)})
-			opaque.Add(rec.Type, len(rec.Raw))
-		}
-		if err != nil {
-			return nil, nil, rec.Fail(err)
-		}
+	}
+	if ahead.err != nil {
+		return nil, nil, ahead.err
 	}
 	if err := r.Commit(); err != nil {
 		return nil, nil, err
@@ -151,7 +145,112 @@ func ReadState(src io.Reader) (*state.Store, *RestoreReport, error) {
 	}
 	updated := r.Report()
 	return store, &RestoreReport{
-		Index: index, Records: loaded.List(), Opaque: opaque.List(), Discarded: dropped.List(),
+		Index: index, Records: ahead.loaded.List(), Opaque: ahead.opaque.List(), Discarded: ahead.dropped.List(),
 		PoolsBackfilled: updated.PoolsBackfilled, SecretsConverted: updated.SecretsConverted,
 	}, nil
+}
+
+// decodedRecord is a record that waits to be loaded. Raw is only set where it is what will be kept.
+type decodedRecord struct {
+	snapshot.Record
+	value any
+}
+
+// decodeRecord decodes a record of any type; what comes out does not refer to rec.Raw.
+func decodeRecord(rec snapshot.Record) (decodedRecord, error) {
+	d := decodedRecord{Record: rec}
+	d.Raw = nil
+	switch l := loaders[rec.Type]; {
+	case l != nil:
+		var err error
+		if d.value, err = l.decode(rec.Raw); err != nil {
+			return d, rec.Fail(err)
+		}
+	case !discarded[rec.Type]:
+		d.Raw = bytes.Clone(rec.Raw)
+	}
+	return d, nil
+}
+
+func (d decodedRecord) load(r *state.Restore) error {
+	switch l := loaders[d.Type]; {
+	case l != nil:
+		return l.load(r, d.value)
+	case !discarded[d.Type]:
+		return r.Opaque(structs.OpaqueRecord{Type: d.Type, Data: d.Raw})
+	}
+	return nil
+}
+
+const (
+	decodedTogether = 128 // records in a batch
+	decodedBatches  = 4   // batches that wait
+)
+
+// decoder reads and decodes a stream in the background.
+type decoder struct {
+	batches chan []decodedRecord // closed at the end of the stream, or when err stopped it
+	stop    chan struct{}
+
+	// To be read once batches is closed.
+	err                     error
+	loaded, opaque, dropped snapshot.Counts
+}
+
+func decodeAhead(src io.Reader) *decoder {
+	d := &decoder{batches: make(chan []decodedRecord, decodedBatches), stop: make(chan struct{})}
+	go func() {
+		defer close(d.batches)
+		d.err = d.run(src)
+	}()
+	return d
+}
+
+// end stops the decoder and waits for it.
+func (d *decoder) end() {
+	close(d.stop)
+	for range d.batches {
+	}
+}
+
+func (d *decoder) run(src io.Reader) error {
+	batch := make([]decodedRecord, 0, decodedTogether)
+	send := func() bool {
+		select {
+		case <-d.stop:
+			return false
+		case d.batches <- batch:
+			batch = make([]decodedRecord, 0, decodedTogether)
+			return true
+		}
+	}
+	for in := snapshot.NewReader(src); ; {
+		rec, err := in.Next()
+		var decoded decodedRecord
+		if err == nil {
+			d.count(rec)
+			decoded, err = decodeRecord(rec)
+		}
+		if err != nil {
+			send() // what is wrong with a record before this one goes first
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if batch = append(batch, decoded); len(batch) == decodedTogether && !send() {
+			return nil
+		}
+	}
+}
+
+func (d *decoder) count(rec snapshot.Record) {
+	switch {
+	case loaders[rec.Type] != nil:
+		d.loaded.Add(rec.Type, len(rec.Raw))
+	case discarded[rec.Type]:
+		d.dropped.Add(rec.Type, len(rec.Raw))
+	default:
+		d.opaque.Add(rec.Type, len(rec.Raw))
+	}
 }

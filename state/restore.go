@@ -15,6 +15,8 @@ type Restore struct {
 	opaque *opaqueSet
 	based  bool
 	report RestoreReport
+	// rehearsal: nodes are checked and then dropped, since whether one can be loaded does not depend on the others.
+	rehearsal bool
 }
 
 // RestoreReport says what records of older versions were brought up to date.
@@ -26,6 +28,13 @@ type RestoreReport struct {
 // Restore starts a bulk load. It ends with Commit or Abort; a load that got an error must be aborted.
 func (s *Store) Restore() *Restore {
 	return &Restore{t: s.WriteTxn(), opaque: &opaqueSet{keyUsers: map[string]int{}}}
+}
+
+// Rehearse starts a load that can only be aborted. It refuses what Restore refuses, and does less work.
+func (s *Store) Rehearse() *Restore {
+	r := s.Restore()
+	r.rehearsal = true
+	return r
 }
 
 // Commit makes everything that was loaded visible. A load without a base, which another system's snapshots don't
@@ -54,14 +63,17 @@ func (r *Restore) Node(n *structs.Node) error {
 	if n == nil || n.ID == "" {
 		return errors.New("restore node: record has no node ID")
 	}
-	old, err := r.t.node(n.ID)
-	if err != nil {
-		return err
-	}
 	if n.SecretID != "" {
 		r.report.SecretsConverted++
 	}
 	n.Canonicalize()
+	if r.rehearsal {
+		return nil
+	}
+	old, err := r.t.node(n.ID)
+	if err != nil {
+		return err
+	}
 	return r.t.setNode(old, newNodeRow(n))
 }
 
