@@ -29,7 +29,7 @@ func TestAppliedMetadataReachesTheRecordAndSurvivesARestart(t *testing.T) {
 	hasRack := func(want string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			res, err := other.Node(ctx, id, nil)
-			if err == nil && res.Value.Meta["rack"] != want {
+			if err == nil && res.Value.Meta.Get("rack") != want {
 				err = fmt.Errorf("the record's metadata is %v, want rack %q", res.Value.Meta, want)
 			}
 			return err
