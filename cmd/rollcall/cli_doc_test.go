@@ -25,6 +25,7 @@ var documentedJSON = []struct{ command, args string }{
 	{"node eligibility", "-enable " + node1},
 	{"node identity get", node1},
 	{"node identity renew", node1},
+	{"node intro create", ""},
 	{"node meta apply", "-node-id " + node1 + " a=b"},
 	{"node meta read", "-node-id " + node1},
 	{"node pool delete", "edge"},
