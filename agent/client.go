@@ -26,7 +26,7 @@ func (a *agent) startClient(ctx context.Context, httpBound net.Addr) error {
 	a.client, err = client.New(client.Config{
 		Region: c.Region, Datacenter: c.Datacenter, Name: c.Name, NodePool: c.Client.NodePool, NodeClass: c.Client.NodeClass,
 		Meta: c.Client.Meta, StateDir: c.Client.StateDir, Servers: servers, HTTPAddr: httpAddr,
-		IntroToken: a.opts.IntroToken, Dev: c.DevMode, Logger: a.log,
+		IntroToken: a.opts.IntroToken, Dev: c.DevMode, Logger: a.log, Logs: a.log,
 		HTTPTLS: c.TLS.HTTP, DialTLS: a.dialTLS(),
 	})
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *agent) startHTTP(listeners, public []net.Listener) error {
 func (a *agent) httpConfig(listeners []net.Listener) httpapi.Config {
 	c := a.config
 	conf := httpapi.Config{
-		Logger: a.log, Listeners: listeners, Region: c.Region, Datacenter: c.Datacenter, NodeName: c.Name,
+		Logger: a.log, Logs: a.log, Listeners: listeners, Region: c.Region, Datacenter: c.Datacenter, NodeName: c.Name,
 		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout,
 		AgentConfig: func() map[string]any { return a.shown.Load().Redacted() },
 		Metrics:     a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,

@@ -18,7 +18,7 @@ type openStream struct {
 	silence time.Duration
 }
 
-// stream opens an answer in which the server is never silent for longer than silence.
+// stream opens an answer in which the server is never silent for longer than silence; 0 means that it may be.
 func (c *Client) stream(ctx context.Context, path string, params url.Values, silence time.Duration) (*openStream, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	s := &openStream{ctx: ctx, end: end, silence: silence}
@@ -40,7 +40,9 @@ func (c *Client) stream(ctx context.Context, path string, params url.Values, sil
 
 // Read returns why the stream was ended from this side, if it was.
 func (s *openStream) Read(p []byte) (int, error) {
-	s.stall.Reset(s.silence)
+	if s.silence > 0 {
+		s.stall.Reset(s.silence)
+	}
 	n, err := s.body.Read(p)
 	s.stall.Stop() // what the caller does with it may take longer
 	if err != nil {

@@ -46,6 +46,8 @@ type Config struct {
 	// Version is our own release, reported as attribute rollcall.version. Default: that of the binary.
 	Version string
 	Logger  hclog.Logger // nil: no logging
+	// Logs is the log of the whole process, for servers that follow it; nil: they can't.
+	Logs hclog.InterceptLogger
 
 	// DialTLS is the client configuration for a connection to a server; nil, or a nil result: plain.
 	DialTLS func(addr string) *tls.Config

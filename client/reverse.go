@@ -2,10 +2,7 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
 
 	"github.com/rollcall-id/rollcall/rpc/transport"
@@ -106,9 +103,4 @@ func (r reverse) hostStats(ctx context.Context, body []byte) (any, error) {
 		return nil, err
 	}
 	return &structs.ClientStatsResponse{HostStats: raw}, nil
-}
-
-// ServeStream refuses: there are no streaming methods on a node.
-func (r reverse) ServeStream(_ context.Context, _ *transport.Conn, _ net.Conn, method string) error {
-	return errors.New(unknownStreamText + strconv.Quote(method))
 }

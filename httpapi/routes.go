@@ -61,6 +61,8 @@ var routeTable = []route{
 	{get, "/v1/agent/servers", listServers, here(acl.AgentRead)},
 	{put, "/v1/agent/servers", setServers, here(acl.AgentWrite)},
 
+	{get, "/v1/agent/monitor", followLog, via("Agent.Monitor").orHere(acl.AgentRead)},
+
 	{get, "/v1/event/stream", streamEvents, via("Event.Stream")},
 
 	{putOnly, "/v1/system/gc", collectGarbage, via("System.GarbageCollect")},

@@ -34,6 +34,8 @@ const (
 // Config says where to listen and what the agent tells of itself.
 type Config struct {
 	Logger hclog.Logger // nil discards
+	// Logs is the log of the whole process, for those who follow it; nil: nobody can.
+	Logs hclog.InterceptLogger
 	// Addrs are host:port values to listen on; Listeners are served besides them and closed by Shutdown.
 	Addrs     []string
 	Listeners []net.Listener

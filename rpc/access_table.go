@@ -71,6 +71,8 @@ var accessTable = map[string]Access{
 	"System.GarbageCollect":        change(acl.Management),
 	"System.ReconcileJobSummaries": change(acl.Management),
 
+	"Agent.Monitor": change(acl.AgentRead),
+
 	// It shows nodes, pools and root keys alike.
 	"Event.Stream": read(acl.NodeRead, acl.KeyringRead),
 

@@ -176,7 +176,8 @@ type Deps struct {
 	Cluster    Cluster
 	Operator   Operator
 	Snapshots  Snapshots
-	Events     Events // nil: the event stream is disabled
+	Events     Events                // nil: the event stream is disabled
+	Logs       hclog.InterceptLogger // this process's, for those who follow it; nil: nobody can
 	Pool       Pool
 	Sessions   *Sessions
 	Clock      func() time.Time

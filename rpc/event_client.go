@@ -46,16 +46,21 @@ func (r *EventReader) Next() ([]byte, error) {
 		return nil, streamError(r.ctx, EventStream, err)
 	}
 	if e := frame.Error; e != nil {
-		code := 0
-		if e.Code != nil {
-			code = int(*e.Code)
-		}
-		return nil, replyError(code, e.Message)
+		return nil, frameError(e)
 	}
 	if frame.Event == nil {
 		return []byte("{}"), nil
 	}
 	return frame.Event.Data, nil
+}
+
+// frameError is what a frame says went wrong.
+func frameError(e *structs.StreamError) error {
+	code := 0
+	if e.Code != nil {
+		code = int(*e.Code)
+	}
+	return replyError(code, e.Message)
 }
 
 // Close ends the stream.

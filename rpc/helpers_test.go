@@ -52,6 +52,7 @@ type world struct {
 	sessions  *Sessions
 	metrics   *fakeMetrics
 	logs      *bytes.Buffer
+	log       hclog.InterceptLogger
 	clock     *clock
 	uuids     atomic.Int64
 	lateKeys  bool  // the keyring learns of new keys only when the test says so
@@ -102,11 +103,12 @@ func newWorldAt(t testing.TB, now time.Time, change ...func(*Config)) *world {
 		operator: &fakeOperator{}, pool: &fakePool{}, sessions: NewSessions(), metrics: &fakeMetrics{},
 		logs: &bytes.Buffer{}, clock: &clock{now: now},
 	}
+	w.log = hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "world", Level: hclog.Trace, Output: w.logs, Mutex: &sync.Mutex{}})
 	w.leader.leads()
 	w.raft = &fakeRaft{w: w, index: 10}
 	w.srv = New(cfg, Deps{
-		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: w.logs, Mutex: &sync.Mutex{}}),
-		State:  func() State { return w.fsm.State() }, Raft: w.raft, Leader: w.leader, Keyring: worldKeyring{w},
+		Logger: w.log, Logs: w.log,
+		State: func() State { return w.fsm.State() }, Raft: w.raft, Leader: w.leader, Keyring: worldKeyring{w},
 		Heartbeats: w.beats, Cluster: w.cluster, Operator: w.operator, Pool: w.pool, Sessions: w.sessions,
 		Events: worldEvents{broker},
 		Clock:  w.clock.Now, Metrics: w.metrics,
@@ -466,6 +468,7 @@ func (h *fakeHeartbeats) Clear(ids ...string) {
 }
 
 type fakeCluster struct {
+	members    []*structs.ServerMember
 	cannotMint bool
 	peers      []string
 	regions    map[string][]string
@@ -478,7 +481,7 @@ func (c *fakeCluster) LocalPeers() []string                 { return c.peers }
 func (c *fakeCluster) RegionServers(region string) []string { return c.regions[region] }
 func (c *fakeCluster) Regions() []string                    { return []string{"eu", region} }
 func (c *fakeCluster) Members() []*structs.ServerMember {
-	return []*structs.ServerMember{{Name: "s1.global"}}
+	return append([]*structs.ServerMember{{Name: "s1.global"}}, c.members...)
 }
 func (c *fakeCluster) CanMint() bool { return !c.cannotMint }
 
@@ -585,7 +588,13 @@ func (m *fakeMetrics) count(name string) int {
 	return m.counts[name]
 }
 
-// Stream starts no streams: tests of streaming calls use real connections.
-func (p *fakePool) Stream(context.Context, string, string) (net.Conn, error) {
-	return nil, errors.New("the fake pool has no streams")
+// Stream starts streams of the named worlds.
+func (p *fakePool) Stream(ctx context.Context, addr, method string) (net.Conn, error) {
+	p.mu.Lock()
+	to := p.worlds[addr]
+	p.mu.Unlock()
+	if to == nil {
+		return nil, &transport.TransportError{Addr: addr, Op: "failed to get conn", Err: errors.New("connection refused")}
+	}
+	return to.srv.Stream(ctx, method)
 }

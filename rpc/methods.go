@@ -20,6 +20,7 @@ func (s *Server) registerMethods() {
 	s.registerAbsentMethods()
 	s.registerSnapshotMethods()
 	s.registerEventMethods()
+	s.registerMonitorMethods()
 }
 
 // Methods returns who may call each method, the streaming ones among them.

@@ -13,15 +13,8 @@ import (
 // callNode carries the call to the node over the session that the node holds open: one of ours, or of the
 // server with the newest (wire.md §2.5).
 func (s *Server) callNode(c *Call, nodeID string, req structs.RPCRequest, reply any) error {
-	if nodeID == "" {
-		return structs.Coded(http.StatusBadRequest, "missing NodeID")
-	}
-	n, err := c.state().NodeByID(nil, nodeID)
-	if err != nil {
-		return fmt.Errorf("look up node %s: %w", nodeID, err)
-	}
-	if n == nil {
-		return structs.Coded(http.StatusNotFound, "%w %s", structs.ErrUnknownNode, nodeID)
+	if err := c.checkNode(nodeID); err != nil {
+		return err
 	}
 	req.SetToken(c.token)
 	if conn, _ := s.deps.Sessions.Find(nodeID); conn != nil {
@@ -35,6 +28,21 @@ func (s *Server) callNode(c *Call, nodeID string, req structs.RPCRequest, reply 
 		return structs.Coded(http.StatusNotFound, "%w", structs.ErrNoNodeConn)
 	}
 	return s.call(c, addr, req, reply)
+}
+
+// checkNode returns an error unless there is a node of that ID whose agent can be asked.
+func (c *Call) checkNode(id string) error {
+	if id == "" {
+		return structs.Coded(http.StatusBadRequest, "missing NodeID")
+	}
+	n, err := c.state().NodeByID(nil, id)
+	if err != nil {
+		return fmt.Errorf("look up node %s: %w", id, err)
+	}
+	if n == nil {
+		return structs.Coded(http.StatusNotFound, "%w %s", structs.ErrUnknownNode, id)
+	}
+	return nil
 }
 
 // callSession makes the call on a new stream toward the node. An agent of another system checks an operator's

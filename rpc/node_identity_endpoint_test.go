@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"strings"
@@ -107,8 +108,28 @@ func (a *agent) ServeRPC(ctx context.Context, _ *transport.Conn, name string, bo
 	return &structs.Empty{}, nil
 }
 
-func (a *agent) ServeStream(context.Context, *transport.Conn, net.Conn, string) error {
-	return errors.New("no streams")
+// ServeStream sends one piece of log that names who asks, and then waits.
+func (a *agent) ServeStream(ctx context.Context, _ *transport.Conn, conn net.Conn, method string) error {
+	var req structs.MonitorRequest
+	if err := readValue(transport.NewReader(conn, 0), &req); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	refuse, silent := a.err, a.silent
+	a.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if refuse != nil {
+		return writeValue(conn, &structs.StreamFrame{Error: newStreamError(500, refuse.Error())})
+	}
+	text := fmt.Sprintf("%s of %s at level %s with token %q", method, req.NodeID, req.LogLevel, req.AuthToken)
+	if err := writeValue(conn, &structs.StreamFrame{Payload: []byte(text)}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
 }
 
 func (a *agent) join(t testing.TB, addr string, n int) string {
@@ -382,10 +403,10 @@ func TestCertificateNames(t *testing.T) {
 	}
 }
 
-func TestStreamingMethodsAreNotOffered(t *testing.T) {
+func TestUnknownStreamingMethodsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	pool := transport.NewPool(transport.PoolConfig{})
 	defer pool.Close()
-	_, err := pool.Stream(t.Context(), w.listen(), "Agent.Monitor")
-	wantError(t, err, nil, `Unknown rpc method: "Agent.Monitor"`)
+	_, err := pool.Stream(t.Context(), w.listen(), "FileSystem.Logs")
+	wantError(t, err, nil, `Unknown rpc method: "FileSystem.Logs"`)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/rollcall-id/rollcall/rpc/transport"
@@ -70,6 +71,11 @@ func (s *Server) Stream(ctx context.Context, name string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	go func() {
 		defer ours.Close()
+		defer func() {
+			if x := recover(); x != nil {
+				s.log.Error("handler panicked", "method", name, "panic", x, "stack", string(debug.Stack()))
+			}
+		}()
 		if err := s.runStream(ctx, nil, m, ours); err != nil {
 			s.log.Debug("stream ended early", "method", name, "error", err)
 		}
@@ -166,6 +172,11 @@ func (s *Server) proxyStream(c *Call, addr string, req structs.RPCRequest, st *s
 	if err != nil {
 		return fmt.Errorf("forward %s to %s: %w", c.method.Name, addr, err)
 	}
+	return s.carryStream(c, up, addr, req, st)
+}
+
+// carryStream carries the call over up, which it closes, to whoever is at the other end.
+func (s *Server) carryStream(c *Call, up net.Conn, to string, req structs.RPCRequest, st *stream) error {
 	defer up.Close()
 	defer context.AfterFunc(c.ctx, func() { _ = up.Close() })()
 	req.SetForwarded()
@@ -174,14 +185,14 @@ func (s *Server) proxyStream(c *Call, addr string, req structs.RPCRequest, st *s
 		return fmt.Errorf("forward %s: %w", c.method.Name, err)
 	}
 	if _, err := up.Write(body); err != nil {
-		return fmt.Errorf("forward %s to %s: %w", c.method.Name, addr, err)
+		return fmt.Errorf("forward %s to %s: %w", c.method.Name, to, err)
 	}
 	go func() {
 		// The caller's end of sending is not the end of the call: the answer is still to come.
 		_, _ = io.Copy(up, st.in.Rest())
 	}()
 	if _, err := io.Copy(st.Conn, up); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.log.Debug("forwarded stream ended early", "method", c.method.Name, "addr", addr, "error", err)
+		s.log.Debug("forwarded stream ended early", "method", c.method.Name, "to", to, "error", err)
 	}
 	return nil
 }

@@ -59,7 +59,9 @@ type Config struct {
 	ConnLimits ConnLimits
 
 	Logger hclog.Logger
-	Clock  func() time.Time
+	// Logs is the log of the whole process, for those who follow it; nil: nobody can.
+	Logs  hclog.InterceptLogger
+	Clock func() time.Time
 }
 
 // GossipConfig is where and how the gossip pool is joined.

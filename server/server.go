@@ -206,7 +206,7 @@ func (s *Server) wire() {
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
 	deps := rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
-		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Pool: s.pool,
+		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Pool: s.pool,
 		Sessions: s.sessions, Clock: s.cfg.Clock, NewUUID: newUUID, Metrics: globalMetrics{},
 	}
 	if s.events != nil {

@@ -84,6 +84,7 @@ func (a *app) root() *cli.Command {
 			a.statusCommand(), a.agentInfoCommand(),
 			group("config", "configuration files", a.configValidateCommand()),
 			group("event", "what changes in the cluster", a.eventStreamCommand()),
+			a.monitorCommand(),
 			a.versionCommand(),
 		},
 		EnableShellCompletion:           true,

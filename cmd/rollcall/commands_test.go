@@ -264,11 +264,11 @@ func TestEveryCommandHasAnExampleAndExitCodes(t *testing.T) {
 		"operator raft transfer-leadership", "operator autopilot get-config", "operator autopilot set-config", "operator autopilot health",
 		"node meta read", "node meta apply", "node config", "node pool jobs", "status", "agent-info", "operator scheduler get-config",
 		"operator scheduler set-config", "operator metrics", "operator utilization", "server members", "server join", "server force-leave", "system gc",
-		"config validate", "version", "event stream", "operator debug",
+		"config validate", "version", "event stream", "operator debug", "monitor",
 	} {
 		got := rollcall(t, "", append(strings.Fields(line), "-h")...)
 		if got.code != 0 || !strings.Contains(got.out, "\n     rollcall "+line) || !strings.Contains(got.out, exitCodeHelp) ||
-			!strings.Contains(got.out, "-t TEMPLATE") && line != "agent" && line != "event stream" {
+			!strings.Contains(got.out, "-t TEMPLATE") && line != "agent" && line != "event stream" && line != "monitor" {
 			t.Errorf("%s: exit %d, no example, exit codes or -t in:\n%s", line, got.code, got.out)
 		}
 	}

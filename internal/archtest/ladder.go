@@ -37,6 +37,8 @@ var ladder = []rung{
 	{pkg: "keyring", may: []string{"structs"}},
 	{pkg: "snapshot", may: []string{"structs"}},
 	{pkg: "events", may: []string{"structs"}},
+	// The log of this process, for those who follow it.
+	{pkg: "monitor", may: []string{"structs"}},
 	{pkg: "fsm", may: []string{"structs", "state", "snapshot"}},
 	// Offline, on files: the state machine without a server around it.
 	{pkg: "replay", may: []string{"structs", "state", "snapshot", "fsm"}},
@@ -47,15 +49,15 @@ var ladder = []rung{
 	// Bytes in, decisions out. rpc knows neither state nor Raft: it declares
 	// the interfaces it needs and server fills them.
 	{pkg: "rpc/transport", may: []string{"structs"}},
-	{pkg: "rpc", may: []string{"structs", "acl", "certs", "rpc/transport"}},
+	{pkg: "rpc", may: []string{"structs", "acl", "certs", "monitor", "rpc/transport"}},
 
 	// The server knows the whole of its side and takes its own Config: neither
 	// a configuration file nor HTTP nor the client is known to it.
 	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "events", "fsm", "certs", "rpc", "rpc/transport"}},
 
 	// Both reach servers through rpc alone.
-	{pkg: "client", may: []string{"structs", "rpc/transport"}},
-	{pkg: "httpapi", may: []string{"structs", "acl", "rpc"}},
+	{pkg: "client", may: []string{"structs", "monitor", "rpc/transport"}},
+	{pkg: "httpapi", may: []string{"structs", "acl", "monitor", "rpc"}},
 
 	{pkg: "config"},
 	{pkg: "api", may: []string{"structs"}},

@@ -123,6 +123,19 @@ func CallStream(ctx context.Context, stream net.Conn, method string, args, reply
 	return err
 }
 
+// startStreamWithin is startStream, which ctx interrupts.
+func startStreamWithin(ctx context.Context, conn net.Conn, method string) (net.Conn, error) {
+	stop := interruptOnDone(ctx, conn)
+	stream, err := startStream(conn, method)
+	if !stop() && err == nil {
+		err = &TransportError{Op: opStream, Sent: true, Err: context.Cause(ctx)}
+	}
+	if te, ok := err.(*TransportError); ok {
+		te.Err = withCause(ctx, te.Err)
+	}
+	return stream, err
+}
+
 // startStream sends a streaming call's header and waits for the acknowledgement.
 func startStream(conn net.Conn, method string) (net.Conn, error) {
 	b, err := structs.EncodeBytes(&streamHeader{Method: method})

@@ -71,11 +71,28 @@ var ErrNoSession = errors.New("connection has no session to open streams on")
 
 // OpenReverse opens a conversation toward the dialer of this connection (wire.md §1.2), for CallStream. The caller
 // closes it. One call may be in flight on it at a time; any number may follow each other.
-func (c *Conn) OpenReverse(ctx context.Context) (net.Conn, error) {
+func (c *Conn) OpenReverse(ctx context.Context) (net.Conn, error) { return c.openReverse(ctx, ByteRPC) }
+
+// StreamReverse starts a streaming call of the dialer of this connection, on a connection that the caller closes. ctx
+// bounds only the start. The error is of the kinds that Pool.Call has.
+func (c *Conn) StreamReverse(ctx context.Context, method string) (net.Conn, error) {
+	conn, err := c.openReverse(ctx, ByteStreaming)
+	if err != nil {
+		return nil, &TransportError{Op: opStartStream, Err: err}
+	}
+	stream, err := startStreamWithin(ctx, conn, method)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return stream, nil
+}
+
+func (c *Conn) openReverse(ctx context.Context, first byte) (net.Conn, error) {
 	if c.session == nil {
 		return nil, fmt.Errorf("open reverse stream to %s: %w", c.RemoteAddr(), ErrNoSession)
 	}
-	stream, err := openStream(ctx, c.session, ByteRPC)
+	stream, err := openStream(ctx, c.session, first)
 	if err != nil {
 		return nil, fmt.Errorf("open reverse stream to %s: %w", c.RemoteAddr(), err)
 	}

@@ -31,6 +31,7 @@ type engine struct {
 	log         hclog.Logger
 	limits      structs.Limits
 	timeout     time.Duration // for a frame that has begun
+	handshake   time.Duration // for saying what a stream is
 	maxInFlight int
 	workers     *workers
 }

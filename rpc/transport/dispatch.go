@@ -71,13 +71,13 @@ func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
 		if !le.markStreaming() {
 			return false, errTooManyStreams
 		}
-		return false, s.serveStreaming(ctx, c, conn, NewReader(conn, 0))
+		return false, s.engine().serveStreaming(ctx, c, conn, NewReader(conn, 0))
 	}
 	return false, badByteError{first}
 }
 
 func (s *Server) engine() *engine {
-	return &engine{handler: s.cfg.Handler, log: s.log, limits: s.limits, timeout: s.cfg.FrameTimeout,
+	return &engine{handler: s.cfg.Handler, log: s.log, limits: s.limits, timeout: s.cfg.FrameTimeout, handshake: s.cfg.HandshakeTimeout,
 		maxInFlight: s.cfg.MaxInFlight, workers: &s.workers}
 }
 
@@ -180,7 +180,7 @@ func (s *Server) serveStream(ctx context.Context, c *Conn, eng *engine, stream n
 	case ByteRPC:
 		return eng.serve(ctx, c, stream, r)
 	case ByteStreaming:
-		return s.serveStreaming(ctx, c, stream, r)
+		return eng.serveStreaming(ctx, c, stream, r)
 	}
 	return fmt.Errorf("stream: %w", badByteError{first})
 }

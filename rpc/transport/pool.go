@@ -27,7 +27,7 @@ type PoolConfig struct {
 	DialTLS func(addr string) *tls.Config
 	// Dial opens the connection that everything else runs on; nil: TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
-	// Reverse serves the conversations that servers open toward us on our sessions; nil: they are closed.
+	// Reverse serves the conversations and streaming calls that servers open toward us on our sessions; nil: they are closed.
 	Reverse Handler
 
 	DialTimeout      time.Duration // TCP connection and TLS handshake together
@@ -78,7 +78,7 @@ func NewPool(cfg PoolConfig) *Pool {
 		dials:    make(map[string]*leadDial),
 	}
 	if cfg.Reverse != nil {
-		p.reverse = &engine{handler: cfg.Reverse, log: cfg.Logger, timeout: DefaultFrameTimeout, maxInFlight: DefaultMaxInFlight,
+		p.reverse = &engine{handler: cfg.Reverse, log: cfg.Logger, timeout: DefaultFrameTimeout, handshake: DefaultHandshakeTimeout, maxInFlight: DefaultMaxInFlight,
 			workers: &p.workers, limits: structs.Limits{MaxBytes: DefaultMaxRequestBytes, MaxValues: maxRequestValues}}
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -138,16 +138,11 @@ func (p *Pool) Stream(ctx context.Context, addr, method string) (net.Conn, error
 	if err != nil {
 		return nil, &TransportError{Addr: addr, Op: opGetConn, Err: err}
 	}
-	stop := interruptOnDone(ctx, conn)
-	stream, err := startStream(conn, method)
-	if !stop() && err == nil {
-		err = &TransportError{Op: opStream, Sent: true, Err: context.Cause(ctx)}
-	}
+	stream, err := startStreamWithin(ctx, conn, method)
 	if err != nil {
 		conn.Close()
 		if te, ok := err.(*TransportError); ok {
 			te.Addr = addr
-			te.Err = withCause(ctx, te.Err)
 		}
 		return nil, err
 	}

@@ -201,16 +201,19 @@ func (p *Pool) serveReverse(s *session) {
 
 func (p *Pool) serveReverseStream(ctx context.Context, s *session, stream net.Conn) error {
 	r := s.conn.reader(stream, p.reverse.timeout)
-	stream.SetReadDeadline(time.Now().Add(DefaultHandshakeTimeout))
+	stream.SetReadDeadline(time.Now().Add(p.reverse.handshake))
 	first, err := r.readByte()
 	if err != nil {
 		return fmt.Errorf("waiting for the first byte: %w", err)
 	}
 	stream.SetReadDeadline(time.Time{})
-	if first != ByteRPC {
-		return badByteError{first}
+	switch first {
+	case ByteRPC:
+		return p.reverse.serve(ctx, s.conn, stream, r)
+	case ByteStreaming:
+		return p.reverse.serveStreaming(ctx, s.conn, stream, r)
 	}
-	return p.reverse.serve(ctx, s.conn, stream, r)
+	return badByteError{first}
 }
 
 // reap closes sessions that have been idle for too long.

@@ -25,10 +25,10 @@ func AcceptStream(stream net.Conn) error {
 }
 
 // serveStreaming reads a streaming call's header and lets the handler have the rest.
-func (s *Server) serveStreaming(ctx context.Context, c *Conn, conn net.Conn, r *Reader) (err error) {
+func (e *engine) serveStreaming(ctx context.Context, c *Conn, conn net.Conn, r *Reader) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	conn.SetReadDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
+	conn.SetReadDeadline(time.Now().Add(e.handshake))
 	head, err := r.ReadValue("streaming header", headerLimits)
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -41,28 +41,28 @@ func (s *Server) serveStreaming(ctx context.Context, c *Conn, conn net.Conn, r *
 		return &FrameError{What: "streaming header", Err: err}
 	}
 	conn.SetReadDeadline(time.Time{})
-	stream, stop := newServerStream(&bufferedConn{Conn: conn, early: r.buffered()}, s.cfg.FrameTimeout, cancel)
+	stream, stop := newServerStream(&bufferedConn{Conn: conn, early: r.buffered()}, e.timeout, cancel)
 	defer stop()
 	text := ""
-	if err := s.callStream(ctx, c, stream, h.Method); err != nil {
+	if err := e.callStream(ctx, c, stream, h.Method); err != nil {
 		if text = err.Error(); text == "" {
 			text = "unspecified error"
 		}
-		s.log.Debug("streaming call ended", "method", h.Method, "peer", c.RemoteAddr(), "error", err)
+		e.log.Debug("streaming call ended", "method", h.Method, "peer", c.RemoteAddr(), "error", err)
 	}
 	// Does nothing if the handler has accepted. If it has not and the peer is gone, there is nobody to tell.
 	_ = stream.acknowledge(text)
 	return nil
 }
 
-func (s *Server) callStream(ctx context.Context, c *Conn, stream *serverStream, method string) (err error) {
+func (e *engine) callStream(ctx context.Context, c *Conn, stream *serverStream, method string) (err error) {
 	defer func() {
 		if x := recover(); x != nil {
-			s.log.Error("handler panicked", "method", method, "panic", x, "stack", string(debug.Stack()))
+			e.log.Error("handler panicked", "method", method, "panic", x, "stack", string(debug.Stack()))
 			err = fmt.Errorf("internal error in %s", method)
 		}
 	}()
-	return s.cfg.Handler.ServeStream(ctx, c, stream, method)
+	return e.handler.ServeStream(ctx, c, stream, method)
 }
 
 // serverStream is a streaming call's connection; it accepts the call when it is first used. What the caller sends is
