@@ -75,10 +75,16 @@ var nodeFields = func() []nodeField {
 			func(n *Node, r *nodeReader) { r.bytes(&n.SecretHash) },
 		},
 		intField("IdentityTTL", func(n *Node) *time.Duration { return &n.IdentityTTL }),
+		partField(admissionField, func(n *Node) **NodeAdmission { return &n.Admission }),
 	}
 	slices.SortFunc(list, func(a, b nodeField) int { return compareKeys(a.name, b.name) })
 	return list
 }()
+
+// admissionField is left out of nodes that have none, as most: the library does so by the field's tag.
+const admissionField = "Admission"
+
+var admissionAt = slices.IndexFunc(nodeFields, func(f nodeField) bool { return f.name == admissionField })
 
 func stringField(name string, at func(*Node) *string) nodeField {
 	return nodeField{
@@ -187,8 +193,17 @@ func (n *Node) CodecDecodeSelf(d *codec.Decoder) {
 // AppendMsgpack appends the encoded node to b, with the keys of maps in order. It fails only for a time that has no
 // encoding, in a zone more than a month from UTC.
 func (n *Node) AppendMsgpack(b []byte) ([]byte, error) {
-	b = appendMapHeader(b, len(nodeFields))
+	left := -1 // the field that is left out
+	count := len(nodeFields)
+	if n.Admission == nil {
+		left = admissionAt
+		count--
+	}
+	b = appendMapHeader(b, count)
 	for i := range nodeFields {
+		if i == left {
+			continue
+		}
 		f := &nodeFields[i]
 		b = appendString(b, f.name)
 		var err error

@@ -53,6 +53,8 @@ func drawNode(t *rapid.T) *Node {
 			*f = rapid.SampledFrom([]*DrainStrategy{nil, {DrainSpec: DrainSpec{Deadline: time.Hour}, StartedAt: time.Unix(5, 6).UTC()}}).Draw(t, name)
 		case **DrainMetadata:
 			*f = rapid.SampledFrom([]*DrainMetadata{nil, {Status: "complete", Meta: map[string]string{"b": "1", "a": "2"}}}).Draw(t, name)
+		case **NodeAdmission:
+			*f = rapid.SampledFrom([]*NodeAdmission{nil, {Pool: "edge", Class: "small"}}).Draw(t, name)
 		default:
 			t.Fatalf("field %s has a type that is not drawn", name)
 		}
