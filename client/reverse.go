@@ -86,7 +86,11 @@ func (r reverse) applyMeta(_ context.Context, body []byte) (any, error) {
 		return nil, err
 	}
 	r.c.log.Info("a server changes the node's metadata", "keys", len(req.Meta))
-	return r.c.ApplyNodeMeta(req.Meta)
+	meta, err := r.c.ApplyNodeMeta(req.Meta)
+	if err != nil {
+		return nil, err
+	}
+	return meta, nil
 }
 
 func (r reverse) hostStats(ctx context.Context, body []byte) (any, error) {
