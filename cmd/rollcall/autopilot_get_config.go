@@ -28,9 +28,6 @@ func (a *app) autopilotGetCommand() *cli.Command {
 				{"MaxTrailingLogs", number(c.MaxTrailingLogs)},
 				{"MinQuorum", number(c.MinQuorum)},
 				{"ServerStabilizationTime", c.ServerStabilizationTime.String()},
-				{"EnableRedundancyZones", strconv.FormatBool(c.EnableRedundancyZones)},
-				{"DisableUpgradeMigration", strconv.FormatBool(c.DisableUpgradeMigration)},
-				{"EnableCustomUpgrades", strconv.FormatBool(c.EnableCustomUpgrades)},
 			} {
 				fmt.Fprintf(w, "%s = %s\n", row[0], row[1])
 			}

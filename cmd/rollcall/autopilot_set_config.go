@@ -20,8 +20,6 @@ func (a *app) autopilotSetCommand() *cli.Command {
 			&cli.DurationFlag{Name: "last-contact-threshold", Usage: "a healthy server heard of the leader `DURATION` ago at most", HideDefault: true},
 			&cli.DurationFlag{Name: "server-stabilization-time", Usage: "a new server votes when it was healthy for `DURATION`", HideDefault: true},
 			&cli.Uint64Flag{Name: "min-quorum", Usage: "never clean up below `N` servers", HideDefault: true},
-			boolFlag("enable-redundancy-zones", "kept for tools of the compatible system, without effect"),
-			boolFlag("disable-upgrade-migration", "the same"), boolFlag("enable-custom-upgrades", "the same"),
 		),
 	}, func(ctx context.Context, v *invocation) error {
 		set := map[string]func(*structs.AutopilotConfig){
@@ -30,9 +28,6 @@ func (a *app) autopilotSetCommand() *cli.Command {
 			"last-contact-threshold":    func(c *structs.AutopilotConfig) { c.LastContactThreshold = v.Duration("last-contact-threshold") },
 			"server-stabilization-time": func(c *structs.AutopilotConfig) { c.ServerStabilizationTime = v.Duration("server-stabilization-time") },
 			"min-quorum":                func(c *structs.AutopilotConfig) { c.MinQuorum = v.Uint64("min-quorum") },
-			"enable-redundancy-zones":   func(c *structs.AutopilotConfig) { c.EnableRedundancyZones = v.Bool("enable-redundancy-zones") },
-			"disable-upgrade-migration": func(c *structs.AutopilotConfig) { c.DisableUpgradeMigration = v.Bool("disable-upgrade-migration") },
-			"enable-custom-upgrades":    func(c *structs.AutopilotConfig) { c.EnableCustomUpgrades = v.Bool("enable-custom-upgrades") },
 		}
 		given := 0
 		for name := range set {

@@ -170,7 +170,6 @@ var commandCases = []commandCase{
 	{name: "autopilot-get-config", args: "operator autopilot get-config"},
 	{name: "autopilot-get-config-json", args: "operator autopilot get-config -json"},
 	{name: "autopilot-set-config", args: "operator autopilot set-config -cleanup-dead-servers=false -min-quorum 3 -last-contact-threshold 1s"},
-	{name: "autopilot-set-config-kept", args: "operator autopilot set-config -enable-redundancy-zones -disable-upgrade-migration -enable-custom-upgrades=false"},
 	{name: "autopilot-set-config-raced", args: "operator autopilot set-config -max-trailing-logs 9", replies: map[string]any{
 		"Operator.AutopilotSetConfiguration": false,
 	}},
