@@ -300,3 +300,44 @@ func TestAReaderOfEventsSaysHowTheStreamEnded(t *testing.T) {
 		t.Errorf("after the end of the context: %v", err)
 	}
 }
+
+// 100,000 events over a connection, with a follower that is cut off twice and comes back with the index after its last.
+func TestAFollowerOverAConnectionReconnects(t *testing.T) {
+	const total, perBatch = 100_000, 100
+	w := newWorld(t)
+	broker := events.New(events.Config{Batches: total / perBatch})
+	w.srv.deps.Events = worldEvents{broker}
+	addr := w.listen()
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		pool := &structs.NodePool{Name: "edge"}
+		for first := uint64(1); first <= total; first += perBatch {
+			batch := make([]structs.Event, perBatch)
+			for i := range batch {
+				batch[i] = structs.Event{Topic: "NodePool", Type: "NodePoolUpserted", Key: "edge", Index: first + uint64(i), Payload: pool}
+			}
+			broker.Publish(first, batch)
+		}
+	}()
+	pool := transport.NewPool(transport.PoolConfig{})
+	t.Cleanup(func() { _ = pool.Close() })
+	for want := uint64(1); want <= total; {
+		conn, err := pool.Stream(t.Context(), addr, EventStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := follow(t, conn, &structs.EventStreamRequest{Index: want})
+		heartbeatLine(t, r)
+		for end := min(want+total/3, total+1); want < end; want++ {
+			if l := next(t, r); l.Index != want || len(l.Events) != 1 || l.Events[0].Index != want {
+				t.Fatalf("line %+v, want the one event of index %d", l, want)
+			}
+		}
+		_ = r.Close()
+	}
+	<-published
+	broker.Publish(total+1, []structs.Event{{Topic: "NodePool", Index: total + 1}}) // and the first batch falls out
+	_, err := w.follow(t, &structs.EventStreamRequest{Index: perBatch}).Next()
+	wantCode(t, err, 410)
+}
