@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/rollcall-id/rollcall/config"
 	"github.com/rollcall-id/rollcall/server"
@@ -85,6 +86,19 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 			}
 			return fmt.Sprintf("%s %v %v", w[0].ID(), w[0].Active, string(w[0].KEK) == string(kek))
 		}, "aead.disk true true"},
+		{"keyring of another service", `keyring "transit" {
+			active = true
+			address = "https://kms.example"
+			token = "t"
+			mount_path = "transit"
+			key_name = "k"
+		}`, func(c server.Config) any {
+			w := c.Keys.Keyring.Wrappers
+			if len(w) != 1 || w[0].Wrapper == nil {
+				return w
+			}
+			return w[0].String()
+		}, "keyring provider transit (transit key transit/k at https://kms.example)"},
 		{"limits.rpc_max_conns_per_client", in("limits", `rpc_max_conns_per_client = 31`), func(c server.Config) any { return c.ConnLimits.MaxPerIP }, 31},
 		{"limits.rpc_handshake_timeout", in("limits", `rpc_handshake_timeout = "9s"`), func(c server.Config) any { return c.ConnLimits.HandshakeTimeout }, 9 * time.Second},
 		{"autopilot.cleanup_dead_servers", in("autopilot", `cleanup_dead_servers = false`), func(c server.Config) any { return c.Autopilot.CleanupDeadServers }, false},
@@ -99,7 +113,7 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 		}, "192.0.2.1 7649 false"},
 	}
 	base := parse(t, config.DefaultConfig(), serverOnly)
-	before, err := serverConfig(base)
+	before, err := serverConfig(base, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +123,7 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conf, err := serverConfig(parse(t, given, tt.text))
+			conf, err := serverConfig(parse(t, given, tt.text), hclog.NewNullLogger())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,12 +140,12 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 func TestASettingThatCannotBeUsedIsAnErrorWithoutTheSecret(t *testing.T) {
 	c := parse(t, config.DefaultConfig(), serverOnly)
 	c.Server.Encrypt = "SECRET-MARKER-not-base64!"
-	if _, err := serverConfig(c); err == nil || !strings.Contains(err.Error(), "server.encrypt") || strings.Contains(err.Error(), "MARKER") {
+	if _, err := serverConfig(c, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), "server.encrypt") || strings.Contains(err.Error(), "MARKER") {
 		t.Errorf("encrypt: %v", err)
 	}
 	c = parse(t, config.DefaultConfig(), serverOnly)
 	c.Keyrings = []config.Keyring{{Provider: "aead", Active: true, KEKFile: "/nonexistent/kek"}}
-	if _, err := serverConfig(c); err == nil || !strings.Contains(err.Error(), "/nonexistent/kek") {
+	if _, err := serverConfig(c, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), "/nonexistent/kek") {
 		t.Errorf("kek_file: %v", err)
 	}
 }
@@ -141,7 +155,7 @@ func TestAServersListsAreNotTheConfigurations(t *testing.T) {
 	starts := make([]string, 1, 4)
 	starts[0] = "10.0.0.1:4648"
 	c.Server.ServerJoin.StartJoin, c.Server.ServerJoin.RetryJoin = starts, []string{"10.0.0.2:4648"}
-	conf, err := serverConfig(c)
+	conf, err := serverConfig(c, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/rollcall-id/rollcall/config"
 	"github.com/rollcall-id/rollcall/internal/version"
-	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/rpc"
 	"github.com/rollcall-id/rollcall/server"
 	"github.com/rollcall-id/rollcall/structs"
@@ -24,7 +25,7 @@ const (
 )
 
 func (a *agent) startServer() error {
-	conf, err := serverConfig(a.config)
+	conf, err := serverConfig(a.config, a.log)
 	if err != nil {
 		return err
 	}
@@ -56,8 +57,8 @@ func (a *agent) watchServer() error {
 	}
 }
 
-// serverConfig turns the configuration into the server's.
-func serverConfig(c *config.Config) (server.Config, error) {
+// serverConfig turns the configuration into the server's. What it makes of it logs to log.
+func serverConfig(c *config.Config, log hclog.Logger) (server.Config, error) {
 	s := server.DefaultConfig()
 	s.Region, s.AuthoritativeRegion, s.Datacenter, s.NodeName = c.Region, c.Server.AuthoritativeRegion, c.Datacenter, c.Name
 	info := version.Get()
@@ -91,7 +92,7 @@ func serverConfig(c *config.Config) (server.Config, error) {
 	s.RPC.Issuer = c.Server.OIDCIssuer
 	s.RPC.Introduction = rpc.Introduction{Enforcement: in.Enforcement, DefaultTTL: in.DefaultIdentityTTL, MaxTTL: in.MaxIdentityTTL}
 	var err error
-	if s.Keys, err = keyConfig(c); err != nil {
+	if s.Keys, err = keyConfig(c, log); err != nil {
 		return s, err
 	}
 	s.Gossip, err = gossipConfig(c)
@@ -103,26 +104,6 @@ func heartbeatConfig(c *config.Config) server.HeartbeatConfig {
 		MinTTL: c.Server.MinHeartbeatTTL, MaxPerSecond: c.Server.MaxHeartbeatsPerSecond,
 		Grace: c.Server.HeartbeatGrace, FailoverTTL: c.Server.FailoverHeartbeatTTL,
 	}
-}
-
-func keyConfig(c *config.Config) (server.KeyConfig, error) {
-	k := server.KeyConfig{
-		Keyring:  keyring.Config{Algorithm: c.Server.SigningAlgorithm},
-		Policy:   keyring.Policy{RotationThreshold: c.Server.RootKeyRotationThreshold, GCThreshold: c.Server.RootKeyGCThreshold},
-		Interval: c.Server.RootKeyGCInterval, StartLimit: c.Server.StartTimeout,
-	}
-	for _, block := range c.Keyrings {
-		w := keyring.WrapperConfig{Provider: block.Provider, Name: block.Name, Active: block.Active, Source: block.KEKSource()}
-		if block.HasKEK() {
-			kek, err := block.ReadKEK()
-			if err != nil {
-				return k, fmt.Errorf("keyring %s: %w", block.ProviderID(), err)
-			}
-			w.KEK = kek
-		}
-		k.Keyring.Wrappers = append(k.Keyring.Wrappers, w)
-	}
-	return k, nil
 }
 
 func gossipConfig(c *config.Config) (server.GossipConfig, error) {

@@ -222,7 +222,11 @@ func (g *generator) clusterCommand(w structs.WriteRequest) (structs.MessageType,
 	type m = map[string]any
 	switch g.r.IntN(11) {
 	case 0, 1:
-		return structs.RootKeyUpsertMsg, &structs.RootKeyUpsertRequest{WrappedRootKeys: g.rootKey(), Rekey: g.rarely(), WriteRequest: w}
+		req := &structs.RootKeyUpsertRequest{WrappedRootKeys: g.rootKey(), Rekey: g.rarely(), WriteRequest: w}
+		if g.rarely() {
+			req.IfIndex = uint64(g.r.IntN(5000))
+		}
+		return structs.RootKeyUpsertMsg, req
 	case 2:
 		return structs.RootKeyMetaUpsertMsg, &structs.RootKeyMetaUpsertRequest{RootKeyMeta: g.rootKey().Meta(), Rekey: g.rarely(), WriteRequest: w}
 	case 3:

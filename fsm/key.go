@@ -14,6 +14,11 @@ func (d *dispatchTable) registerKeys() {
 		if req.WrappedRootKeys == nil {
 			return nil, errNoKey
 		}
+		if req.IfIndex != 0 {
+			if err := txn.RootKeyUnchanged(req.WrappedRootKeys.KeyID, req.IfIndex); err != nil {
+				return nil, err
+			}
+		}
 		return nil, txn.UpsertRootKey(index, req.WrappedRootKeys, req.Rekey)
 	})
 	register(d, structs.RootKeyMetaUpsertMsg, func(txn *state.Txn, index uint64, req *structs.RootKeyMetaUpsertRequest) (any, error) {

@@ -33,6 +33,8 @@ var routeTable = []route{
 	{get, "/v1/operator/keyring/keys", listKeys, via("Keyring.List")},
 	{put, "/v1/operator/keyring/rotate", rotateKey, via("Keyring.Rotate")},
 	{del, "/v1/operator/keyring/key/{id}", deleteKey, via("Keyring.Delete")},
+	{get, "/v1/operator/keyring/status", getKeyringStatus, via("Keyring.Status")},
+	{put, "/v1/operator/keyring/rewrap", rewrapKeys, via("Keyring.Rewrap")},
 
 	{get, "/v1/operator/raft/configuration", getRaftConfiguration, via("Operator.RaftGetConfiguration")},
 	{del, "/v1/operator/raft/peer", removeRaftPeer, via("Operator.RaftRemovePeerByID")},

@@ -245,6 +245,18 @@ var subsetCases = []routeCase{
 		reply: structs.GenericResponse{WriteMeta: structs.WriteMeta{Index: 9}}, want: `{"Index":9}`,
 	},
 	{
+		name: "the state of keys on all servers", method: "GET", path: "/v1/operator/keyring/status", rpc: "Keyring.Status",
+		args:  &structs.GenericRequest{QueryOptions: plainQuery},
+		reply: structs.KeyringStatusResponse{Servers: []*structs.KeyringServerStatus{{ID: "a", Name: "s1.global", Error: "no answer"}}, QueryMeta: meta},
+		want:  `[{"ID":"a","Name":"s1.global","Address":"","Error":"no answer","Providers":null,"Keys":null}]`, headers: readHeaders,
+	},
+	{
+		name: "keys are moved a step", method: "PUT", path: "/v1/operator/keyring/rewrap?provider=aead.kek1", rpc: "Keyring.Rewrap",
+		args:  &structs.KeyringRewrapRequest{ProviderID: "aead.kek1", WriteRequest: plainWrite},
+		reply: structs.KeyringRewrapResponse{ProviderID: "aead.kek1", Done: true, WriteMeta: structs.WriteMeta{Index: 9}},
+		want:  `{"ProviderID":"aead.kek1","Done":true,"Keys":null,"Index":9}`, headers: map[string]string{"X-Nomad-Index": "9"},
+	},
+	{
 		name: "Raft configuration", method: "GET", path: "/v1/operator/raft/configuration?stale", rpc: "Operator.RaftGetConfiguration",
 		args: &structs.GenericRequest{QueryOptions: structs.QueryOptions{Region: "global", Namespace: "default", AllowStale: true}},
 		reply: structs.RaftConfigurationResponse{Index: 4, Servers: []*structs.RaftServer{

@@ -1,6 +1,8 @@
 package keyring
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	wrapping "github.com/hashicorp/go-kms-wrapping/v2"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -49,7 +52,8 @@ type Keyring struct {
 	mu      sync.Mutex // guards what follows and every replacement of current
 	isSet   bool       // Set was called
 	entries map[string]*entry
-	changed chan struct{} // closed and renewed whenever current is replaced
+	probes  map[string]probe // by copyID
+	changed chan struct{}    // closed and renewed whenever current is replaced
 }
 
 // entry is one replicated key and how far it has come.
@@ -87,7 +91,7 @@ func New(cfg Config) (*Keyring, error) {
 	}
 	k := &Keyring{
 		logger: cfg.Logger, issuer: cfg.Issuer, algorithm: alg, clock: cfg.Clock, wrappers: wrappers,
-		cache: newVerifyCache(cfg.CacheEntries), entries: map[string]*entry{}, changed: make(chan struct{}),
+		cache: newVerifyCache(cfg.CacheEntries), entries: map[string]*entry{}, probes: map[string]probe{}, changed: make(chan struct{}),
 	}
 	if k.logger == nil {
 		k.logger = hclog.NewNullLogger()
@@ -155,6 +159,19 @@ func (k *Keyring) Ready() (ok bool, pending []string, failed map[string]error) {
 	}
 	slices.Sort(pending)
 	return k.isSet && len(pending) == 0, pending, failed
+}
+
+// Close ends what the providers hold open. Keys that are loaded go on signing and verifying; none can be loaded any more.
+func (k *Keyring) Close(ctx context.Context) error {
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(k.wrappers.byID)) {
+		if f, ok := k.wrappers.byID[id].Wrapper.(wrapping.InitFinalizer); ok {
+			if err := f.Finalize(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("close keyring provider %s: %w", id, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // StoresClear reports whether new keys are stored with what opens them beside them.

@@ -83,7 +83,7 @@ func (k ActionKind) String() string {
 // Action is one step of the key lifecycle (wire.md §4.4).
 type Action struct {
 	Kind        ActionKind
-	KeyID       string    // of ActionPromote and ActionFinishRekey
+	KeyID       string    // of ActionPromote and ActionFinishRekey; of ActionCreate, the active key that can't be used
 	PublishTime time.Time // of ActionPrepublish
 	KeyIDs      []string  // of ActionDelete, sorted
 	Reason      string    // for the log
@@ -153,7 +153,7 @@ func planRotation(now time.Time, p Policy, keys []*structs.RootKey, facts Facts)
 	case active == nil:
 		return Action{Kind: ActionCreate, Reason: "no key is active"}
 	case !facts.Usable(active.KeyID):
-		return Action{Kind: ActionCreate, Reason: "the active key " + active.KeyID + " can't be used"}
+		return Action{Kind: ActionCreate, KeyID: active.KeyID, Reason: "the active key can't be used"}
 	}
 
 	soonest := now.Add(p.lead())

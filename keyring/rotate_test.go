@@ -64,7 +64,7 @@ func TestPlan(t *testing.T) {
 	}{
 		{"no keys", nil, Facts{}, create},
 		{"no active key", keys{planKey(1, inactive, day)}, Facts{}, create},
-		{"an active key that can't be used", keys{planKey(1, active, day)}, Facts{Usable: only()}, create},
+		{"an active key that can't be used", keys{planKey(1, active, day)}, Facts{Usable: only()}, Action{Kind: ActionCreate, KeyID: keyID(1)}},
 		{"no active key, a prepublished one due", keys{prepublished(1, day, -1)}, Facts{}, promote(1)},
 		{"no active key, a prepublished one not due", keys{prepublished(1, day, time.Hour)}, Facts{}, create},
 		{"an unusable active key, a prepublished one due", keys{planKey(1, active, day), prepublished(2, day, 0)}, Facts{Usable: only(2)}, promote(2)},

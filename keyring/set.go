@@ -53,6 +53,7 @@ func (k *Keyring) Set(ctx context.Context, keys []*structs.RootKey) {
 		}
 	}
 	k.entries = next
+	k.forgetProbes()
 	jobs := k.claim(func(*entry) bool { return true })
 	k.publish()
 	k.mu.Unlock()
@@ -186,9 +187,21 @@ func (k *Keyring) WaitReady(ctx context.Context) error {
 	}
 }
 
-// sameMaterial reports whether two versions of a key wrap the same bytes.
+// sameMaterial reports whether two versions of a key hold the same key. Copies come and go as a key is moved from one
+// provider to another; one that stays vouches for the others, and what is loaded need not be loaded anew.
 func sameMaterial(a, b *structs.RootKey) bool {
-	return a == b || a.SigningAlgorithm == b.SigningAlgorithm && slices.EqualFunc(a.WrappedKeys, b.WrappedKeys, sameWrapped)
+	if a == b {
+		return true
+	}
+	if a.SigningAlgorithm != b.SigningAlgorithm {
+		return false
+	}
+	if len(a.WrappedKeys) == 0 && len(b.WrappedKeys) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(a.WrappedKeys, func(x *structs.WrappedKey) bool {
+		return slices.ContainsFunc(b.WrappedKeys, func(y *structs.WrappedKey) bool { return sameWrapped(x, y) })
+	})
 }
 
 func sameWrapped(a, b *structs.WrappedKey) bool {

@@ -86,7 +86,7 @@ func newWrapperSet(configs []WrapperConfig) (*wrapperSet, error) {
 		case c.Provider == ProviderAEAD && len(c.KEK) != 0 && len(c.KEK) != kekSize:
 			errs = append(errs, fmt.Errorf("%v: key-encryption key has %d bytes; want %d", c, len(c.KEK), kekSize))
 		case c.Provider != ProviderAEAD && c.Wrapper == nil:
-			errs = append(errs, fmt.Errorf("%v: not supported; use %q", c, ProviderAEAD))
+			errs = append(errs, fmt.Errorf("%v: not built in", c))
 		}
 		if _, twice := s.byID[c.ID()]; twice {
 			errs = append(errs, fmt.Errorf("%v: configured twice; give them different names", c))

@@ -16,7 +16,8 @@ var accessTable = map[string]Access{
 	// Nothing is in it, which is no secret.
 	"Absent.List": {By: ByAnyone},
 
-	"Status.RaftStats": {By: ByServer},
+	"Status.RaftStats":     {By: ByServer},
+	"Keyring.ServerStatus": {By: ByServer},
 
 	// What nodes do in their own name.
 	"Node.Register":        {By: ByRegistrant},
@@ -53,6 +54,8 @@ var accessTable = map[string]Access{
 	"Keyring.List":   read(acl.KeyringRead),
 	"Keyring.Rotate": change(acl.KeyringRotate),
 	"Keyring.Delete": change(acl.KeyringDelete),
+	"Keyring.Status": change(acl.KeyringRead),
+	"Keyring.Rewrap": change(acl.KeyringRotate),
 
 	"ACL.CreateClientIntroductionToken": change(acl.NodeWrite),
 

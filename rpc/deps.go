@@ -172,6 +172,7 @@ type Deps struct {
 	Raft       Applier
 	Leader     Leader
 	Keyring    Keyring
+	Custody    KeyCustody
 	Heartbeats Heartbeats
 	Cluster    Cluster
 	Operator   Operator

@@ -42,6 +42,7 @@ type world struct {
 	fsm       *fsm.FSM
 	events    *events.Broker
 	kr        *keyring.Keyring
+	custody   fakeCustody
 	srv       *Server
 	raft      *fakeRaft
 	leader    *fakeLeader
@@ -109,7 +110,7 @@ func newWorldAt(t testing.TB, now time.Time, change ...func(*Config)) *world {
 	w.srv = New(cfg, Deps{
 		Logger: w.log, Logs: w.log,
 		State: func() State { return w.fsm.State() }, Raft: w.raft, Leader: w.leader, Keyring: worldKeyring{w},
-		Heartbeats: w.beats, Cluster: w.cluster, Operator: w.operator, Pool: w.pool, Sessions: w.sessions,
+		Heartbeats: w.beats, Cluster: w.cluster, Operator: w.operator, Custody: &w.custody, Pool: w.pool, Sessions: w.sessions,
 		Events: worldEvents{broker},
 		Clock:  w.clock.Now, Metrics: w.metrics,
 		NewUUID: func() string { return uuid(0xff0000 + int(w.uuids.Add(1))) },
@@ -484,6 +485,25 @@ func (c *fakeCluster) Members() []*structs.ServerMember {
 	return append([]*structs.ServerMember{{Name: "s1.global"}}, c.members...)
 }
 func (c *fakeCluster) CanMint() bool { return !c.cannotMint }
+
+// fakeCustody remembers what it was asked to move keys to.
+type fakeCustody struct {
+	to  []string
+	err error
+}
+
+func (f *fakeCustody) KeyringStatus(context.Context) *structs.KeyringServerStatus {
+	return &structs.KeyringServerStatus{Name: "s1.global"}
+}
+
+func (f *fakeCustody) KeyringStatuses(ctx context.Context) ([]*structs.KeyringServerStatus, error) {
+	return []*structs.KeyringServerStatus{f.KeyringStatus(ctx), {Name: "s2.global", Error: "no answer"}}, f.err
+}
+
+func (f *fakeCustody) RewrapKeys(_ context.Context, providerID string) (*structs.KeyringRewrapResponse, error) {
+	f.to = append(f.to, providerID)
+	return &structs.KeyringRewrapResponse{ProviderID: "aead.kek1", Done: true}, f.err
+}
 
 type fakeOperator struct {
 	removed  []string

@@ -12,6 +12,7 @@ func (s *Server) registerMethods() {
 	s.registerClientStatsMethods()
 	s.registerAllocMethods()
 	s.registerKeyringMethods()
+	s.registerKeyringStatusMethods()
 	s.registerIntroductionMethods()
 	s.registerOperatorMethods()
 	s.registerSystemMethods()

@@ -130,13 +130,18 @@ func (s *Server) stepKeys(ctx context.Context, a keyring.Action) error {
 	s.log.Info("root key due", "action", a.Kind, "reason", a.Reason, "key_id", a.KeyID, "keys", len(a.KeyIDs))
 	switch a.Kind {
 	case keyring.ActionCreate:
+		if a.KeyID != "" {
+			if err := s.yieldTo(ctx, a.KeyID); err != nil {
+				return err
+			}
+		}
 		return s.makeKey(ctx, structs.KeyStateActive, 0)
 	case keyring.ActionPrepublish:
 		return s.makeKey(ctx, structs.KeyStatePrepublished, a.PublishTime.UnixNano())
 	case keyring.ActionPromote:
-		return s.setKeyState(a.KeyID, structs.KeyStateActive)
+		return s.setKeyState(ctx, a.KeyID, structs.KeyStateActive)
 	case keyring.ActionFinishRekey:
-		return s.setKeyState(a.KeyID, structs.KeyStateInactive)
+		return s.setKeyState(ctx, a.KeyID, structs.KeyStateInactive)
 	case keyring.ActionDelete:
 		for _, id := range a.KeyIDs {
 			req := &structs.KeyringDeleteRequest{KeyID: id, At: s.cfg.Clock().Unix(), WriteRequest: structs.WriteRequest{Region: s.cfg.Region}}
@@ -162,16 +167,11 @@ func (s *Server) makeKey(ctx context.Context, state structs.KeyState, publish in
 	return s.keyring.WaitLoaded(wait, key.KeyID)
 }
 
-func (s *Server) setKeyState(id string, state structs.KeyState) error {
-	key, err := s.fsm.State().RootKeyByID(nil, id)
-	if err != nil {
-		return err
-	}
-	if key == nil {
-		return structs.ErrRootKeyNotFound
-	}
-	key = key.Copy()
-	key.State = state
-	_, err = (applier{s}).Apply(structs.RootKeyUpsertMsg, &structs.RootKeyUpsertRequest{WrappedRootKeys: key})
-	return err
+// setKeyState changes the state of a key as it is, whatever other changes come in between.
+func (s *Server) setKeyState(ctx context.Context, id string, state structs.KeyState) error {
+	return s.changeKey(ctx, id, func(key *structs.RootKey) (*structs.RootKey, error) {
+		next := key.Copy()
+		next.State = state
+		return next, nil
+	})
 }

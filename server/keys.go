@@ -138,6 +138,8 @@ func rootKeys(st *state.Store, ws memdb.WatchSet) ([]*structs.RootKey, error) {
 type endpointKeyring struct {
 	*keyring.Keyring
 	issuer string
+	// mayWrap is asked before a key is made.
+	mayWrap func() error
 }
 
 var _ rpc.Keyring = endpointKeyring{}
@@ -154,6 +156,9 @@ func (k endpointKeyring) Verify(ctx context.Context, token string, now time.Time
 }
 
 func (k endpointKeyring) NewRootKey(state structs.KeyState, now time.Time, publish int64) (*structs.RootKey, error) {
+	if err := k.mayWrap(); err != nil {
+		return nil, err
+	}
 	id, err := uuid.GenerateUUID()
 	if err != nil {
 		return nil, fmt.Errorf("make root key ID: %w", err)

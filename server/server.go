@@ -55,6 +55,7 @@ type Server struct {
 	reconcile     chan struct{}
 	membersSeen   chan struct{} // the view of the pool changed, for a cluster that is not formed yet
 	keysMu        sync.Mutex    // held from reading the replicated keys until the keyring has them
+	rewrapMu      sync.Mutex    // held through a step of moving keys to another provider
 	warnClear     sync.Once     // of keys that open themselves
 	upkeepMu      sync.Mutex    // held from planning what is due for the keys until it is done
 	ready         atomic.Bool   // leads, and has applied everything of earlier terms
@@ -206,7 +207,7 @@ func (s *Server) wire() {
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
 	deps := rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
-		Keyring: s.endpointKeyring(), Heartbeats: s.heartbeats, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Pool: s.pool,
+		Keyring: s.endpointKeyring(), Custody: s, Heartbeats: s.heartbeats, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Pool: s.pool,
 		Sessions: s.sessions, Clock: s.cfg.Clock, NewUUID: newUUID, Metrics: globalMetrics{},
 	}
 	if s.events != nil {
@@ -216,7 +217,7 @@ func (s *Server) wire() {
 }
 
 func (s *Server) endpointKeyring() endpointKeyring {
-	return endpointKeyring{s.keyring, s.cfg.RPC.Issuer}
+	return endpointKeyring{s.keyring, s.cfg.RPC.Issuer, func() error { return s.checkPeers(s.ctx) }}
 }
 
 // handler hands requests to the endpoints; the listener opens before Raft and with it the endpoints are there.
@@ -390,6 +391,9 @@ func (s *Server) shutdown() error {
 	}
 	s.tasks.wait()
 	s.heartbeats.disable()
+	if s.keyring != nil {
+		keep(s.keyring.Close(context.Background()))
+	}
 	if s.stores != nil {
 		keep(s.stores.close())
 	}
@@ -429,5 +433,7 @@ func (s *Server) reportMetrics() {
 		s.setGauge([]string{"nodes"}, float32(s.fsm.State().NodeCount()))
 		s.setGauge([]string{"heartbeat", "active"}, float32(s.heartbeats.count.Load()))
 		s.setGauge([]string{"sessions"}, float32(s.sessions.Count()))
+		_, _, failed := s.keyring.Ready()
+		s.setGauge([]string{"keyring", "undecryptable"}, float32(len(failed)))
 	}
 }

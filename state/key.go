@@ -83,6 +83,20 @@ func (t *Txn) UpsertRootKey(index uint64, key *structs.RootKey, rekey bool) erro
 	return t.touch(index, TableRootKeys)
 }
 
+// RootKeyUnchanged returns an error that wraps structs.ErrConflict unless the key is there as it was written at the index.
+func (t *Txn) RootKeyUnchanged(id string, index uint64) error {
+	key, err := t.rootKey(id)
+	switch {
+	case err != nil:
+		return err
+	case key == nil:
+		return fmt.Errorf("write root key %s: %w: it was deleted", id, structs.ErrConflict)
+	case key.ModifyIndex != index:
+		return fmt.Errorf("write root key %s: %w: it was written at index %d, not %d", id, structs.ErrConflict, key.ModifyIndex, index)
+	}
+	return nil
+}
+
 // demote makes room for a new active key.
 func (t *Txn) demote(index uint64, rekey bool) error {
 	keys, err := list[structs.RootKey](t.txn, nil, TableRootKeys, "")

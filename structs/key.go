@@ -206,6 +206,9 @@ type RootKeyUpsertRequest struct {
 	WrappedRootKeys *RootKey
 	Rekey           bool
 	WriteRequest
+
+	// IfIndex is ours: if it is not 0, the key must be there with this ModifyIndex, or nothing changes.
+	IfIndex uint64
 }
 
 // RootKeyMetaUpsertRequest is Raft type 51, written by old versions.

@@ -67,6 +67,7 @@ func (a *app) root() *cli.Command {
 			group("operator", "keys, snapshots, Raft and autopilot",
 				group("root", "root keys", group("keyring", "the keys that sign identities",
 					a.keyringListCommand(), a.keyringRotateCommand(), a.keyringRemoveCommand(),
+					a.keyringStatusCommand(), a.keyringRewrapCommand(),
 					group("kek", "the key that wraps them", a.kekGenerateCommand()))),
 				group("raft", "the servers that replicate the state", a.raftListPeersCommand(), a.raftRemovePeerCommand(), a.raftTransferCommand(),
 					a.raftInfoCommand(), a.raftLogsCommand(), a.raftStateCommand(), a.raftReplayCommand()),

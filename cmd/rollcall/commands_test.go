@@ -145,6 +145,14 @@ var commandCases = []commandCase{
 	{name: "node-pool-delete-missing", args: "node pool delete edge", replies: map[string]any{"NodePool.DeleteNodePools": structs.ErrNodePoolNotFound}},
 	{name: "keyring-list", args: "operator root keyring list"},
 	{name: "keyring-list-verbose", args: "operator root keyring list -verbose"},
+	{name: "keyring-status", args: "operator root keyring status"},
+	{name: "keyring-rewrap", args: "operator root keyring rewrap -to aead.kek1", replies: map[string]any{
+		"Keyring.Rewrap": structs.KeyringRewrapResponse{ProviderID: "aead.kek1", Done: true, Keys: []*structs.RewrapKey{
+			{KeyID: key1, State: "active", Phase: structs.RewrapDone, Copies: []string{"aead.kek1"}}}},
+	}},
+	{name: "keyring-rewrap-refused", args: "operator root keyring rewrap -to aead.kek2", replies: map[string]any{
+		"Keyring.Rewrap": structs.Coded(409, "the leader's active keyring provider is aead.kek1, not aead.kek2; restart all servers with the new configuration first"),
+	}},
 	{name: "keyring-rotate-now", args: "operator root keyring rotate -now -full"},
 	{name: "keyring-rotate-neither", args: "operator root keyring rotate"},
 	{name: "keyring-rotate-both", args: "operator root keyring rotate -now -prepublish 1h"},

@@ -157,6 +157,19 @@ func newCluster() *cluster {
 			{KeyID: key1, State: "active", CreateTime: start.UnixNano()},
 			{KeyID: key2, State: "prepublished", CreateTime: start.UnixNano(), PublishTime: start.Add(24 * time.Hour).UnixNano()},
 		}},
+		"Keyring.Status": structs.KeyringStatusResponse{Servers: []*structs.KeyringServerStatus{
+			{
+				ID: "aaaa", Name: "s1.global", Address: "10.0.0.1:4647",
+				Providers: []*structs.KeyringProvider{{ID: "aead", Clear: true}, {ID: "aead.kek1", Active: true, Check: "0123456789abcdef"}},
+				Keys: []*structs.RootKeyStatus{
+					{KeyID: key1, State: "active", Loaded: true, Copies: []*structs.RootKeyCopy{
+						{ID: "c1", ProviderID: "aead", Clear: true, Readable: true}, {ID: "c2", ProviderID: "aead.kek1", Readable: true}}},
+					{KeyID: key2, State: "prepublished", Error: "unwrap by keyring provider transit: not configured on this server", Copies: []*structs.RootKeyCopy{
+						{ID: "c3", ProviderID: "transit", Error: "unwrap by keyring provider transit: not configured on this server"}}},
+				},
+			},
+			{ID: "bbbb", Name: "s2.global", Address: "10.0.0.2:4647", Error: "connection refused"},
+		}},
 		"Keyring.Rotate": structs.KeyringRotateResponse{Key: &structs.RootKeyMeta{KeyID: key2, State: "active", CreateTime: start.UnixNano()}},
 		"Operator.RaftGetConfiguration": structs.RaftConfigurationResponse{Index: 9, Servers: []*structs.RaftServer{
 			{ID: "aaaa", Node: "s1.global", Address: "10.0.0.1:4647", Leader: true, Voter: true, RaftProtocol: "3"},

@@ -21,7 +21,15 @@ func (a *app) keyringListCommand() *cli.Command {
 		if err != nil {
 			return fmt.Errorf("list root keys: %w", err)
 		}
-		return v.result(res.Value, func(w io.Writer) { v.table(w, v.keyRows(res.Value)) })
+		rows := v.keyRows(res.Value)
+		if v.Bool("verbose") && !v.Bool("json") && v.String("t") == "" {
+			if status, err := v.client.KeyringStatus(ctx, nil); err == nil {
+				rows = keyCustodyRows(rows, res.Value, status.Value)
+			} else { // a server of another kind, or one that is older
+				fmt.Fprintln(v.err, printable("Not shown is what wrapped them: "+err.Error()))
+			}
+		}
+		return v.result(res.Value, func(w io.Writer) { v.table(w, rows) })
 	})
 }
 

@@ -35,6 +35,8 @@ var ladder = []rung{
 	// The replicated state and what can be computed from it.
 	{pkg: "state", may: []string{"structs"}},
 	{pkg: "keyring", may: []string{"structs"}},
+	// A provider elsewhere; the keyring knows it by an interface.
+	{pkg: "keyring/transit"},
 	{pkg: "snapshot", may: []string{"structs"}},
 	{pkg: "events", may: []string{"structs"}},
 	// The log of this process, for those who follow it.
@@ -65,7 +67,7 @@ var ladder = []rung{
 	{pkg: "snapshotagent", may: []string{"structs", "snapshot", "fsm", "api"}},
 
 	// One process: server, client and HTTP from one configuration.
-	{pkg: "agent", may: []string{"structs", "keyring", "certs", "rpc", "server", "client", "httpapi", "config"}},
+	{pkg: "agent", may: []string{"structs", "keyring", "keyring/transit", "certs", "rpc", "server", "client", "httpapi", "config"}},
 	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "fsm", "replay", "certs", "config", "api", "snapshotagent", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
