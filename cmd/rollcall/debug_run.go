@@ -20,6 +20,8 @@ import (
 const (
 	// debugParallel is how many requests are made at a time; logs come besides.
 	debugParallel = 8
+	// debugPartLimit bounds one request, besides the time that a profile takes: an agent may be frozen.
+	debugPartLimit = 30 * time.Second
 	// debugGrace is how long an interrupted run goes on with what is quick to be had.
 	debugGrace = 5 * time.Second
 	// maxDebugFile bounds one file of the archive, in bytes.
@@ -45,6 +47,7 @@ type debugRun struct {
 	start   time.Time
 	agents  []*debugAgent
 	slots   chan struct{}
+	limit   time.Duration // of one request
 }
 
 func (d *debugRun) close() {
@@ -187,6 +190,8 @@ func (d *debugRun) fetch(ctx context.Context, a *debugAgent, p debugPart) {
 		d.archive.fail(p.file, context.Cause(ctx))
 		return
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, d.limit, fmt.Errorf("no answer within %s", d.limit))
+	defer cancel()
 	res, err := a.client.Raw(ctx, api.RawRequest{Method: http.MethodGet, Path: p.path, Params: p.params})
 	if err != nil {
 		d.archive.fail(p.file, err)

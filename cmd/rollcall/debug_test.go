@@ -16,7 +16,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/rollcall-id/rollcall/api"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -32,7 +34,7 @@ func (d *debugCluster) serve(t *testing.T) {
 	t.Helper()
 	c := newCluster()
 	c.reply["Operator.StateDigest"] = structs.StateDigest{}
-	api := c.handler(t)
+	agent := c.handler(t)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		d.asked = append(d.asked, r.URL.RequestURI())
@@ -55,7 +57,7 @@ func (d *debugCluster) serve(t *testing.T) {
 		case strings.HasPrefix(path, "/v1/agent/pprof/"), path == "/v1/agent/host":
 			io.WriteString(w, path)
 		default:
-			api.ServeHTTP(w, r)
+			agent.ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(srv.Close)
@@ -186,6 +188,26 @@ func TestDebugThatCanNotBeginLeavesNothing(t *testing.T) {
 				t.Errorf("the directory holds %v, %v", entries, err)
 			}
 		})
+	}
+}
+
+func TestAFrozenAgentHoldsADebugArchiveUpForAMomentOnly(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(srv.Close)
+	client, err := api.New(api.Config{Address: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	archive, err := createBundle(filepath.Join(t.TempDir(), "out.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(archive.discard)
+	d := &debugRun{archive: archive, slots: make(chan struct{}, 1), limit: 10 * time.Millisecond}
+	d.fetch(t.Context(), &debugAgent{client: client}, debugPart{file: "x", path: "/v1/metrics"})
+	if len(archive.failures) != 1 || !strings.Contains(archive.failures[0].Error, "no answer within 10ms") {
+		t.Errorf("the failures are %v", archive.failures)
 	}
 }
 

@@ -102,7 +102,7 @@ func (v *invocation) debugOptions(now time.Time) (string, error) {
 
 // newDebugRun finds out whom to ask. An agent at an address that does not answer is an error: it was named.
 func (v *invocation) newDebugRun(ctx context.Context, archive *bundle, start time.Time) (*debugRun, error) {
-	d := &debugRun{v: v, archive: archive, start: start, slots: make(chan struct{}, debugParallel)}
+	d := &debugRun{v: v, archive: archive, start: start, slots: make(chan struct{}, debugParallel), limit: debugPartLimit + v.Duration("pprof-duration")}
 	d.agents = append(d.agents, &debugAgent{client: v.client, self: true})
 	for _, address := range v.StringSlice("agent-address") {
 		cfg, err := clientConfig(v.Command)
