@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -150,4 +151,25 @@ type countingLog struct {
 func (l *countingLog) DeregisterSink(sink hclog.SinkAdapter) {
 	l.InterceptLogger.DeregisterSink(sink)
 	close(l.gone)
+}
+
+func FuzzMonitorParameters(f *testing.F) {
+	for _, s := range []string{"log_level=debug&plain", "log_json=x", "node_id=a&server_id=b", "log_level=%00&index=1", "stale=maybe"} {
+		f.Add(s)
+	}
+	api := newAPI(f, &fakeRPC{}, nil, nil)
+	f.Fuzz(func(t *testing.T, query string) {
+		params, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		c := &call{HTTPServer: api, r: httptest.NewRequest(http.MethodGet, "/v1/agent/monitor", nil), query: params}
+		args, err := c.monitorRequest()
+		if err == nil && args.Validate() != nil {
+			t.Errorf("%q is accepted and then not valid: %v", query, args.Validate())
+		}
+		if err != nil && c.statusOf(err) != http.StatusBadRequest {
+			t.Errorf("%q: %v has status %d", query, err, c.statusOf(err))
+		}
+	})
 }
