@@ -2,9 +2,10 @@ package fsm
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/rollcall-id/rollcall/snapshot"
 	"github.com/rollcall-id/rollcall/state"
@@ -67,30 +68,57 @@ type RestoreReport struct {
 
 // Restore replaces the state by the one in the stream, and closes rc. If it fails the old state is still there, and
 // the error names record and offset.
+//
+// A source that has its state Loaded already, as the server has that verified an archive, gives it without being read.
 func (f *FSM) Restore(rc io.ReadCloser) error {
 	defer func() { _ = rc.Close() }() // only read from
 	if err := f.Err(); err != nil {
 		return fmt.Errorf("restore: %w", err) // stopped means stopped
 	}
-	store, report, err := ReadState(rc)
+	src := rc
+	for {
+		w, ok := src.(raft.ReadCloserWrapper)
+		if !ok {
+			break
+		}
+		src = w.WrappedReadCloser()
+	}
+	if s, ok := src.(LoadedSource); ok {
+		if l := s.TakeLoaded(); l != nil {
+			f.install(l)
+			return nil
+		}
+	}
+	return f.load(rc)
+}
+
+// LoadedSource is a source of a state that this process has read before.
+type LoadedSource interface {
+	// TakeLoaded hands the state over, once; nil if there is none.
+	TakeLoaded() *Loaded
+}
+
+func (f *FSM) load(src io.Reader) error {
+	l, err := Load(src)
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	base, err := store.Base()
-	if err != nil {
-		return fmt.Errorf("restore: %w", err)
-	}
-	old := f.replace(store, base.ID, report.Index)
-	f.restored.Store(report)
+	f.install(l)
+	return nil
+}
+
+// install puts the loaded state in the place of the present one.
+func (f *FSM) install(l *Loaded) {
+	old := f.replace(l.State, l.base, l.Report.Index)
+	f.restored.Store(l.Report)
 	old.Abandon()
 	if f.events != nil {
-		f.events.Reset(report.Index)
+		f.events.Reset(l.Report.Index)
 	}
-	f.logRestore(report)
+	f.logRestore(l.Report)
 	if f.onRestore != nil {
-		f.onRestore(*report)
+		f.onRestore(*l.Report)
 	}
-	return nil
 }
 
 // LastRestore returns the report of the latest restore, or nil if there was none.
@@ -118,36 +146,13 @@ func total(counts []snapshot.Count) (n uint64) {
 	return n
 }
 
-// ReadState builds a state from a record stream (wire.md §7.2) and reports what was in it. Records are decoded in a
-// goroutine of their own, ahead of those that are being loaded; it has ended when ReadState returns.
+// ReadState is Load for who wants the parts.
 func ReadState(src io.Reader) (*state.Store, *RestoreReport, error) {
-	store := state.New()
-	r := store.Restore()
-	defer r.Abort() // does nothing after Commit
-	ahead := decodeAhead(src)
-	defer ahead.end()
-	for batch := range ahead.batches {
-		for _, rec := range batch {
-			if err := rec.load(r); err != nil {
-				return nil, nil, rec.Fail(err)
-			}
-		}
-	}
-	if ahead.err != nil {
-		return nil, nil, ahead.err
-	}
-	if err := r.Commit(); err != nil {
-		return nil, nil, err
-	}
-	index, err := store.LatestIndex()
+	l, err := Load(src)
 	if err != nil {
 		return nil, nil, err
 	}
-	updated := r.Report()
-	return store, &RestoreReport{
-		Index: index, Records: ahead.loaded.List(), Opaque: ahead.opaque.List(), Discarded: ahead.dropped.List(),
-		PoolsBackfilled: updated.PoolsBackfilled, SecretsConverted: updated.SecretsConverted,
-	}, nil
+	return l.State, l.Report, nil
 }
 
 // decodedRecord is a record that waits to be loaded. Raw is only set where it is what will be kept.
@@ -180,77 +185,4 @@ func (d decodedRecord) load(r *state.Restore) error {
 		return r.Opaque(structs.OpaqueRecord{Type: d.Type, Data: d.Raw})
 	}
 	return nil
-}
-
-const (
-	decodedTogether = 128 // records in a batch
-	decodedBatches  = 4   // batches that wait
-)
-
-// decoder reads and decodes a stream in the background.
-type decoder struct {
-	batches chan []decodedRecord // closed at the end of the stream, or when err stopped it
-	stop    chan struct{}
-
-	// To be read once batches is closed.
-	err                     error
-	loaded, opaque, dropped snapshot.Counts
-}
-
-func decodeAhead(src io.Reader) *decoder {
-	d := &decoder{batches: make(chan []decodedRecord, decodedBatches), stop: make(chan struct{})}
-	go func() {
-		defer close(d.batches)
-		d.err = d.run(src)
-	}()
-	return d
-}
-
-// end stops the decoder and waits for it.
-func (d *decoder) end() {
-	close(d.stop)
-	for range d.batches {
-	}
-}
-
-func (d *decoder) run(src io.Reader) error {
-	batch := make([]decodedRecord, 0, decodedTogether)
-	send := func() bool {
-		select {
-		case <-d.stop:
-			return false
-		case d.batches <- batch:
-			batch = make([]decodedRecord, 0, decodedTogether)
-			return true
-		}
-	}
-	for in := snapshot.NewReader(src); ; {
-		rec, err := in.Next()
-		var decoded decodedRecord
-		if err == nil {
-			d.count(rec)
-			decoded, err = decodeRecord(rec)
-		}
-		if err != nil {
-			send() // what is wrong with a record before this one goes first
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		if batch = append(batch, decoded); len(batch) == decodedTogether && !send() {
-			return nil
-		}
-	}
-}
-
-func (d *decoder) count(rec snapshot.Record) {
-	switch {
-	case loaders[rec.Type] != nil:
-		d.loaded.Add(rec.Type, len(rec.Raw))
-	case discarded[rec.Type]:
-		d.dropped.Add(rec.Type, len(rec.Raw))
-	default:
-		d.opaque.Add(rec.Type, len(rec.Raw))
-	}
 }

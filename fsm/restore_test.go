@@ -324,3 +324,80 @@ func TestASnapshotShowsItsMomentWhateverIsAppliedMeanwhile(t *testing.T) {
 		t.Error("later commands show in the snapshot")
 	}
 }
+
+// loadedSource is a source whose state has been read before. Reading it is a mistake.
+type loadedSource struct {
+	*Loaded
+	closed bool
+}
+
+func (s *loadedSource) TakeLoaded() *Loaded {
+	l := s.Loaded
+	s.Loaded = nil
+	return l
+}
+
+func (s *loadedSource) Read([]byte) (int, error) { return 0, errors.New("read although it is loaded") }
+
+func (s *loadedSource) Close() error {
+	s.closed = true
+	return nil
+}
+
+// counting wraps a source as Raft does.
+type counting struct{ io.ReadCloser }
+
+func (c counting) WrappedReadCloser() io.ReadCloser { return c.ReadCloser }
+
+func TestAStateThatIsLoadedIsNotReadAgain(t *testing.T) {
+	loaded, err := Load(bytes.NewReader(everything(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reports []RestoreReport
+	f := New(Config{OnRestore: func(r RestoreReport) { reports = append(reports, r) }})
+	before := f.State()
+	src := &loadedSource{Loaded: loaded}
+	if err := f.Restore(counting{counting{src}}); err != nil {
+		t.Fatal(err)
+	}
+	if !src.closed || f.State() != loaded.State || len(reports) != 1 || f.LastRestore() != loaded.Report {
+		t.Errorf("closed %v, reports %v", src.closed, reports)
+	}
+	select {
+	case <-before.AbandonCh():
+	default:
+		t.Error("who waits for the old state was not woken")
+	}
+	if err := f.Restore(counting{src}); err == nil || !strings.Contains(err.Error(), "read although") {
+		t.Errorf("a state that was taken is taken again: %v", err)
+	}
+}
+
+func TestALoaderNamesTheFirstRecordThatIsWrong(t *testing.T) {
+	bad := &structs.NodePool{Name: "edge", NodeIdentityTTL: -time.Second}
+	stream := streamOf(t,
+		record{structs.NodePoolRecord, bad},                  // decodes, but can't be loaded
+		record{structs.NodeRecord, []byte("\x81\xa2ID\x01")}, // can't even be decoded
+	)
+	_, err := Load(bytes.NewReader(stream))
+	if err == nil || !strings.Contains(err.Error(), "edge") {
+		t.Errorf("error %v, want that of the first record", err)
+	}
+}
+
+func TestAnAbortedLoaderLeavesNothingBehind(t *testing.T) {
+	l := NewLoader()
+	in := snapshot.NewReader(bytes.NewReader(everything(t)))
+	for range 3 {
+		rec, err := in.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Record(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Abort()
+	l.Abort()
+}

@@ -95,13 +95,14 @@ func (p snapshots) Restore(ctx context.Context, archive io.Reader) error {
 	s := p.s
 	s.restoring.Lock()
 	defer s.restoring.Unlock()
-	verified, err := s.verifyArchive(ctx, archive)
+	verified, loaded, err := s.verifyArchive(ctx, archive)
 	if err != nil {
 		return structs.Coded(http.StatusBadRequest, "the archive was refused and nothing was changed: %w", err)
 	}
 	defer verified.Close()
 	s.log.Warn("restoring the state of the cluster from a snapshot", "index", verified.Meta.Index, "created", verified.Meta.Created())
-	err = s.raft.Restore(verified.Meta.Raft(), verified.State(), restoreTimeout)
+	defer s.stores.snaps.forget()
+	err = s.raft.Restore(verified.Meta.Raft(), &loadedReader{src: verified.State(), loaded: loaded}, restoreTimeout)
 	if err := errors.Join(err, s.noteNewestSnapshot()); err != nil {
 		return fmt.Errorf("hand the state to Raft: %w", err)
 	}
@@ -123,10 +124,10 @@ func (p snapshots) Restore(ctx context.Context, archive io.Reader) error {
 }
 
 // verifyArchive checks the archive and each of its records, and that its keys are of use here: a cluster without
-// the key that wrapped them could neither verify what they signed nor sign.
-func (s *Server) verifyArchive(ctx context.Context, archive io.Reader) (*snapshot.Verified, error) {
-	var checker fsm.Checker
-	defer checker.Close()
+// the key that wrapped them could neither verify what they signed nor sign. The records are checked by loading them.
+func (s *Server) verifyArchive(ctx context.Context, archive io.Reader) (*snapshot.Verified, *fsm.Loaded, error) {
+	loader := fsm.NewLoader()
+	defer loader.Abort()
 	var keys []*structs.RootKey
 	verified, err := snapshot.Verify(ctx, archive, snapshot.VerifyOptions{TempDir: s.cfg.DataDir, Record: func(rec snapshot.Record) error {
 		if rec.Type == structs.RootKeyRecord {
@@ -139,15 +140,19 @@ func (s *Server) verifyArchive(ctx context.Context, archive io.Reader) (*snapsho
 			}
 			keys = append(keys, key)
 		}
-		return checker.Record(rec)
+		return loader.Record(rec)
 	}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := s.checkArchiveKeys(ctx, keys); err != nil {
-		return nil, errors.Join(err, verified.Close())
+	loaded, err := loader.Finish()
+	if err == nil {
+		err = s.checkArchiveKeys(ctx, keys)
 	}
-	return verified, nil
+	if err != nil {
+		return nil, nil, errors.Join(err, verified.Close())
+	}
+	return verified, loaded, nil
 }
 
 // checkArchiveKeys unwraps the keys in a keyring of their own.

@@ -44,7 +44,7 @@ var errDamagedLog = errors.New("the file is damaged; restore the data directory 
 type stores struct {
 	log    raft.LogStore
 	stable raft.StableStore
-	snaps  raft.SnapshotStore
+	snaps  *snapshotStore
 	bolt   *raftboltdb.BoltStore // nil in memory
 }
 
@@ -60,7 +60,7 @@ func (s *stores) close() error {
 func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error)) (*stores, error) {
 	if dir == "" {
 		mem := raft.NewInmemStore()
-		return &stores{log: mem, stable: mem, snaps: raft.NewInmemSnapshotStore()}, nil
+		return &stores{log: mem, stable: mem, snaps: newSnapshotStore(raft.NewInmemSnapshotStore())}, nil
 	}
 	raftDir := filepath.Join(dir, "raft")
 	if err := os.MkdirAll(raftDir, 0o700); err != nil {
@@ -85,7 +85,7 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", raftDir, err), bolt.Close())
 	}
 	guarded := guardedStore{LogStore: bolt, StableStore: bolt, path: path, failed: failed}
-	s := &stores{log: guarded, stable: guarded, snaps: snaps, bolt: bolt}
+	s := &stores{log: guarded, stable: guarded, snaps: newSnapshotStore(snaps), bolt: bolt}
 	if !conf.DisableLogCache {
 		if s.log, err = raft.NewLogCache(logCacheEntries, guarded); err != nil {
 			return nil, errors.Join(err, bolt.Close())

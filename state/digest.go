@@ -218,8 +218,8 @@ func (v view) RecomputeDigest() ([sha256.Size]byte, error) {
 		return [sha256.Size]byte{}, err
 	}
 	for r := range nodes {
-		sum.add(h.nodeFixed(&r.Node))
-		sum.add(h.nodeOwn(&r.Node))
+		sum.add(h.nodeFixed(r.Node))
+		sum.add(h.nodeOwn(r.Node))
 	}
 	for _, table := range digestedTables {
 		rows, err := txn.Get(table, byID)

@@ -9,7 +9,7 @@ import (
 // nodeRow is a node as its table keeps it: with its share of the digest, once that is known. The share is of this
 // process alone and not stored with the node. Like the node, a row that was written is never changed.
 type nodeRow struct {
-	structs.Node
+	*structs.Node
 	fixed *nodeHash // of what only registrations change, see hasher.nodeFixed; rows of one registration share it
 	own   nodeHash  // of everything else
 }
@@ -20,20 +20,21 @@ type nodeHash struct {
 	sum  digestSum
 }
 
-func newNodeRow(n *structs.Node) *nodeRow { return &nodeRow{Node: *n, fixed: &nodeHash{}} }
+// newNodeRow returns the row of a node, which it takes over.
+func newNodeRow(n *structs.Node) *nodeRow { return &nodeRow{Node: n, fixed: &nodeHash{}} }
 
 // next returns a copy to be changed in fields that hasher.nodeFixed does not take.
-func (r *nodeRow) next() *nodeRow { return &nodeRow{Node: r.Node, fixed: r.fixed} }
+func (r *nodeRow) next() *nodeRow { return &nodeRow{Node: r.ShallowCopy(), fixed: r.fixed} }
 
 // fixedSum returns the share of what a registration sets.
 func (r *nodeRow) fixedSum(h *hasher) digestSum {
-	r.fixed.once.Do(func() { r.fixed.sum = h.nodeFixed(&r.Node) })
+	r.fixed.once.Do(func() { r.fixed.sum = h.nodeFixed(r.Node) })
 	return r.fixed.sum
 }
 
 // ownSum returns the share of the rest.
 func (r *nodeRow) ownSum(h *hasher) digestSum {
-	r.own.once.Do(func() { r.own.sum = h.nodeOwn(&r.Node) })
+	r.own.once.Do(func() { r.own.sum = h.nodeOwn(r.Node) })
 	return r.own.sum
 }
 

@@ -27,7 +27,7 @@ func (t *Txn) emit(e structs.Event) {
 
 func (t *Txn) emitNode(index uint64, kind string, n *nodeRow) {
 	if t.collects() {
-		t.emit(structs.Event{Topic: structs.TopicNode, Type: kind, Key: n.ID, Index: index, Payload: &n.Node})
+		t.emit(structs.Event{Topic: structs.TopicNode, Type: kind, Key: n.ID, Index: index, Payload: n.Node})
 	}
 }
 
@@ -53,7 +53,7 @@ func (t *Txn) emitIdentity(index uint64, old, n *nodeRow, ttl time.Duration) {
 	if old != nil {
 		previous = old.IdentitySigningKeyID
 	}
-	change := structs.NewIdentityChange(&n.Node, n.IdentitySigningKeyID, previous, n.StatusUpdatedAt, ttl)
+	change := structs.NewIdentityChange(n.Node, n.IdentitySigningKeyID, previous, n.StatusUpdatedAt, ttl)
 	t.emit(change.Event(index))
 }
 

@@ -34,7 +34,7 @@ func (t *Txn) UpsertNode(index uint64, req *structs.NodeRegisterRequest) error {
 	if req.Node == nil || req.Node.ID == "" {
 		return errors.New("register node: request has no node, or one without an ID")
 	}
-	n := newNodeRow(req.Node)
+	n := newNodeRow(req.Node.ShallowCopy())
 	n.Canonicalize()
 	old, err := t.node(n.ID)
 	if err != nil {
@@ -95,7 +95,7 @@ func reregister(old, n *nodeRow, index uint64) {
 		n.LastMissedHeartbeatIndex = index
 	}
 	if old.Status == structs.NodeStatusDown && n.Status != structs.NodeStatusDown {
-		withEvent(&n.Node, structs.NewNodeEvent(structs.NodeEventSubsystemCluster, structs.NodeReregisteredEvent, seconds(n.StatusUpdatedAt)), index)
+		withEvent(n.Node, structs.NewNodeEvent(structs.NodeEventSubsystemCluster, structs.NodeReregisteredEvent, seconds(n.StatusUpdatedAt)), index)
 	}
 }
 
@@ -154,7 +154,7 @@ func (t *Txn) UpdateNodeStatus(index uint64, req *structs.NodeUpdateStatusReques
 	n.Status = req.Status
 	n.StatusUpdatedAt = req.UpdatedAt
 	n.ModifyIndex = index
-	withEvent(&n.Node, req.NodeEvent, index)
+	withEvent(n.Node, req.NodeEvent, index)
 	switch {
 	case unresponsive(n.Status) && !unresponsive(old.Status):
 		n.LastMissedHeartbeatIndex = index

@@ -78,7 +78,7 @@ func drained(old *nodeRow, index uint64, c drainChange) *nodeRow {
 	n.StatusUpdatedAt = c.updatedAt
 	n.ModifyIndex = index
 	n.DrainStrategy = c.strategy
-	withEvent(&n.Node, c.event, index)
+	withEvent(n.Node, c.event, index)
 	switch {
 	case c.strategy != nil:
 		n.SchedulingEligibility = structs.NodeIneligible
@@ -138,7 +138,7 @@ func (t *Txn) UpdateNodeEligibility(index uint64, req *structs.NodeUpdateEligibi
 	n.StatusUpdatedAt = req.UpdatedAt
 	n.SchedulingEligibility = req.Eligibility
 	n.ModifyIndex = index
-	withEvent(&n.Node, req.NodeEvent, index)
+	withEvent(n.Node, req.NodeEvent, index)
 	if err := t.setNode(old, n); err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (t *Txn) UpsertNodeEvents(index uint64, events map[string][]*structs.NodeEv
 	for i, id := range ids {
 		n := olds[i].next()
 		for _, e := range events[id] {
-			withEvent(&n.Node, e, index)
+			withEvent(n.Node, e, index)
 		}
 		if err := t.setNode(olds[i], n); err != nil {
 			return err

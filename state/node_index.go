@@ -40,10 +40,10 @@ func (t *Txn) setNode(old, n *nodeRow) error {
 	for _, ix := range nodeIndexes {
 		var before, after string
 		if old != nil {
-			before = ix.key(&old.Node)
+			before = ix.key(old.Node)
 		}
 		if n != nil {
-			after = ix.key(&n.Node)
+			after = ix.key(n.Node)
 		}
 		if before == after {
 			continue
@@ -108,7 +108,7 @@ func getNode(txn *memdb.Txn, ws memdb.WatchSet, id string) (*structs.Node, error
 	if err != nil || r == nil {
 		return nil, err
 	}
-	return &r.Node, nil
+	return r.Node, nil
 }
 
 // NodeByID returns the node, nil when there is none. It watches that node alone.
@@ -149,7 +149,7 @@ func (v view) NodesByIDPrefix(ws memdb.WatchSet, prefix string) (iter.Seq[*struc
 	}
 	return func(yield func(*structs.Node) bool) {
 		for r := range rows {
-			if !yield(&r.Node) {
+			if !yield(r.Node) {
 				return
 			}
 		}
