@@ -23,8 +23,10 @@ func TestMain(m *testing.M) {
 }
 
 const (
-	nodeID  = "10f01b22-bb9e-9a3f-bae6-333c61e37c69"
-	otherID = "148438ec-3434-7267-ff64-1e0030166023"
+	nodeID = "10f01b22-bb9e-9a3f-bae6-333c61e37c69"
+	// gossipKey is what a gossip key looks like.
+	gossipKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	otherID   = "148438ec-3434-7267-ff64-1e0030166023"
 )
 
 // fakeRPC answers by method name and remembers the last call.
@@ -58,6 +60,7 @@ func (f *fakeRPC) RPC(ctx context.Context, method string, args, reply any) error
 type fakeServer struct {
 	joinErr  error
 	joined   []string
+	gossip   []string
 	left     string
 	pruned   bool
 	leaveErr error
@@ -74,6 +77,31 @@ func (s *fakeServer) Join(_ context.Context, addrs []string) (int, error) {
 func (s *fakeServer) ForceLeave(_ context.Context, name string, prune bool) error {
 	s.left, s.pruned = name, prune
 	return s.leaveErr
+}
+
+func (s *fakeServer) ListGossipKeys() (*structs.GossipKeysResponse, error) {
+	return &structs.GossipKeysResponse{Keys: map[string]int{gossipKey: 2}, NumNodes: 3}, nil
+}
+
+func (s *fakeServer) InstallGossipKey(key string) (*structs.GossipKeysResponse, error) {
+	return s.gossipKeys("install", key)
+}
+
+func (s *fakeServer) UseGossipKey(key string) (*structs.GossipKeysResponse, error) {
+	return s.gossipKeys("use", key)
+}
+
+func (s *fakeServer) RemoveGossipKey(key string) (*structs.GossipKeysResponse, error) {
+	return s.gossipKeys("remove", key)
+}
+
+// gossipKeys notes what was asked.
+func (s *fakeServer) gossipKeys(what, key string) (*structs.GossipKeysResponse, error) {
+	if _, err := structs.DecodeGossipKey(key); err != nil {
+		return nil, structs.Coded(400, "%w", err)
+	}
+	s.gossip = append(s.gossip, what+" "+key)
+	return &structs.GossipKeysResponse{NumNodes: 3}, nil
 }
 
 func (s *fakeServer) Stats() map[string]map[string]string {

@@ -60,6 +60,10 @@ var routeTable = []route{
 	{get, "/v1/agent/health", getAgentHealth, public},
 	{put, "/v1/agent/join", joinServers, here(acl.AgentWrite)},
 	{put, "/v1/agent/force-leave", forceLeave, here(acl.AgentWrite)},
+	{get, "/v1/agent/keyring/list", listGossipKeys, here(acl.AgentWrite)},
+	{put, "/v1/agent/keyring/install", installGossipKey, here(acl.AgentWrite)},
+	{put, "/v1/agent/keyring/use", useGossipKey, here(acl.AgentWrite)},
+	{put, "/v1/agent/keyring/remove", removeGossipKey, here(acl.AgentWrite)},
 	{get, "/v1/agent/servers", listServers, here(acl.AgentRead)},
 	{put, "/v1/agent/servers", setServers, here(acl.AgentWrite)},
 

@@ -413,6 +413,7 @@ func TestRoutes(t *testing.T) {
 // Routes whose answer does not come from one RPC; their tests are in the file of the resource.
 var testedElsewhere = []string{
 	"GET /v1/agent/self", "GET /v1/agent/health", "PUT /v1/agent/join", "PUT /v1/agent/force-leave",
+	"GET /v1/agent/keyring/list", "PUT /v1/agent/keyring/install", "PUT /v1/agent/keyring/use", "PUT /v1/agent/keyring/remove",
 	"GET /v1/agent/servers", "PUT /v1/agent/servers", "GET /v1/metrics", "GET /.well-known/jwks.json",
 	"GET /v1/operator/snapshot", "PUT /v1/operator/snapshot", "GET /v1/event/stream", "GET /v1/agent/monitor",
 }

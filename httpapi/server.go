@@ -74,6 +74,11 @@ type Server interface {
 	Join(ctx context.Context, addrs []string) (joined int, err error)
 	// ForceLeave marks a failed member as gone; prune forgets it as well.
 	ForceLeave(ctx context.Context, name string, prune bool) error
+	// The keys of the gossip pool, in base64; all servers are asked.
+	ListGossipKeys() (*structs.GossipKeysResponse, error)
+	InstallGossipKey(key string) (*structs.GossipKeysResponse, error)
+	UseGossipKey(key string) (*structs.GossipKeysResponse, error)
+	RemoveGossipKey(key string) (*structs.GossipKeysResponse, error)
 	// Stats returns groups of numbers for people.
 	Stats() map[string]map[string]string
 	LocalMember() *structs.ServerMember

@@ -135,7 +135,11 @@ func (s *Server) startGossip() error {
 	mc, g := conf.MemberlistConfig, s.cfg.Gossip
 	mc.BindAddr, mc.BindPort = g.BindAddr, g.BindPort
 	mc.AdvertiseAddr, mc.AdvertisePort = g.AdvertiseAddr, g.AdvertisePort
-	mc.SecretKey = g.EncryptKey
+	var err error
+	if mc.Keyring, err = s.gossipKeys(); err != nil {
+		return err
+	}
+	conf.KeyringFile = s.gossipKeysPath()
 	mc.MsgpackUseNewTimeFormat = true
 	conf.MsgpackUseNewTimeFormat = true
 	conf.EnableNameConflictResolution = false

@@ -41,8 +41,10 @@ const (
 	node1 = "4d011111-04b4-cc83-7aae-e179f24a5b2a"
 	node2 = "4d01f0bd-53f6-4dd1-b29e-f4e1eee0cf2d"
 	node3 = "5072807a-2f14-11ac-409b-7601f87bd0c6"
-	key1  = "562e28bb-2fd7-809c-57c5-26c9a2279a9d"
-	key2  = "56bbe0af-7825-0fb8-6e68-e9e4f1b176cc"
+	// gossipKey is what a gossip key looks like.
+	gossipKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	key1      = "562e28bb-2fd7-809c-57c5-26c9a2279a9d"
+	key2      = "56bbe0af-7825-0fb8-6e68-e9e4f1b176cc"
 )
 
 // hostStats is what a node's machine is busy with.
@@ -255,6 +257,29 @@ func (c *cluster) ForceLeave(_ context.Context, name string, prune bool) error {
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, fmt.Sprintf("ForceLeave %s prune=%v", name, prune))
 	return nil
+}
+
+func (c *cluster) ListGossipKeys() (*structs.GossipKeysResponse, error) {
+	return &structs.GossipKeysResponse{Keys: map[string]int{gossipKey: 3, "AAAAAAAAAAAAAAAAAAAAAA==": 2}, NumNodes: 3}, nil
+}
+
+func (c *cluster) InstallGossipKey(string) (*structs.GossipKeysResponse, error) {
+	return c.gossipKeys("InstallGossipKey", nil)
+}
+
+func (c *cluster) UseGossipKey(string) (*structs.GossipKeysResponse, error) {
+	return c.gossipKeys("UseGossipKey", nil)
+}
+
+func (c *cluster) RemoveGossipKey(string) (*structs.GossipKeysResponse, error) {
+	return c.gossipKeys("RemoveGossipKey", errors.New("remove gossip key: 1/3 nodes reported failure; s1.global: removing the primary key is not allowed"))
+}
+
+func (c *cluster) gossipKeys(call string, err error) (*structs.GossipKeysResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = append(c.calls, call)
+	return &structs.GossipKeysResponse{NumNodes: 3}, err
 }
 
 func (c *cluster) Stats() map[string]map[string]string {
