@@ -45,6 +45,7 @@ var documentedJSON = []struct{ command, args string }{
 	{"operator root keyring list", ""},
 	{"operator root keyring remove", key1},
 	{"operator root keyring rotate", "-now"},
+	{"operator root keyring status", ""},
 	{"operator scheduler get-config", ""},
 	{"operator scheduler set-config", "-scheduler-algorithm spread"},
 	{"server force-leave", "s2"},
