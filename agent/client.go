@@ -98,9 +98,12 @@ func (a *agent) httpConfig(listeners []net.Listener) httpapi.Config {
 	c := a.config
 	conf := httpapi.Config{
 		Logger: a.log, Logs: a.log, Listeners: listeners, Region: c.Region, Datacenter: c.Datacenter, NodeName: c.Name,
-		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout,
-		AgentConfig: func() map[string]any { return a.shown.Load().Redacted() },
-		Metrics:     a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,
+		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, MaxRequestsPerClient: c.Limits.HTTPMaxRequestsPerClient,
+		MaxBytesPerClient: c.Limits.HTTPMaxBytesPerClient, MaxBodyBytes: c.Limits.HTTPMaxBodyBytes,
+		HeaderTimeout: c.Limits.HTTPHeaderTimeout, BodyTimeout: c.Limits.HTTPBodyTimeout, RetryAfter: c.Limits.RetryAfter,
+		HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout,
+		AgentConfig:      func() map[string]any { return a.shown.Load().Redacted() },
+		Metrics:          a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,
 	}
 	if a.tel.prometheus != nil {
 		conf.PrometheusGatherer = a.tel.prometheus

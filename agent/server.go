@@ -87,7 +87,9 @@ func serverConfig(c *config.Config, log hclog.Logger) (server.Config, error) {
 		ServerStabilizationTime: c.Autopilot.ServerStabilizationTime,
 	}
 	s.NodeGC.Threshold = c.Server.NodeGCThreshold
-	s.ConnLimits = server.ConnLimits{MaxPerIP: c.Limits.RPCMaxConnsPerClient, HandshakeTimeout: c.Limits.RPCHandshakeTimeout}
+	s.ConnLimits = connLimits(&c.Limits)
+	s.RPC.MaxInFlight, s.RPC.MaxBlocking = c.Limits.RPCMaxInFlight, c.Limits.RPCMaxBlocking
+	s.RPC.RetryAfter, s.RPC.HostileLogRate = c.Limits.RetryAfter, c.Limits.HostileLogRate
 	in := c.Server.ClientIntroduction
 	s.RPC.Issuer = c.Server.OIDCIssuer
 	s.RPC.Introduction = rpc.Introduction{Enforcement: in.Enforcement, DefaultTTL: in.DefaultIdentityTTL, MaxTTL: in.MaxIdentityTTL}
@@ -97,6 +99,20 @@ func serverConfig(c *config.Config, log hclog.Logger) (server.Config, error) {
 	}
 	s.Gossip, err = gossipConfig(c)
 	return s, err
+}
+
+// connLimits are the limits of the RPC port. Where an address may have any number of connections, as where a whole fleet is
+// behind one, it may have any number of the rest, too.
+func connLimits(l *config.Limits) server.ConnLimits {
+	out := server.ConnLimits{
+		MaxPerIP: l.RPCMaxConnsPerClient, HandshakeTimeout: l.RPCHandshakeTimeout, FrameTimeout: l.RPCFrameTimeout,
+		MaxRequestBytes: l.RPCMaxRequestBytes, LogRate: l.HostileLogRate,
+	}
+	if l.RPCMaxConnsPerClient > 0 {
+		out.MaxStreamsPerIP, out.MaxRequestsPerIP, out.MaxBytesPerIP =
+			l.RPCMaxStreamsPerClient, l.RPCMaxRequestsPerClient, l.RPCMaxBytesPerClient
+	}
+	return out
 }
 
 func heartbeatConfig(c *config.Config) server.HeartbeatConfig {

@@ -30,7 +30,7 @@ func (c *Client) heartbeats(ctx context.Context) (heard bool) {
 		}
 		failures++
 		c.stat.heartbeatFailed(err)
-		next = afterFailure(failures, c.stat.untilDown(time.Now()), c.retryLimit())
+		next = max(afterFailure(failures, c.stat.untilDown(time.Now()), c.retryLimit()), pauseAsked(err))
 		c.log.Warn("heartbeat failed", "error", err, "retry_in", next)
 	}
 	return heard

@@ -22,7 +22,7 @@ func (c *Client) register(ctx context.Context) bool {
 			break
 		}
 		c.stat.registrationFailed(err)
-		wait := jitter(exponential(failures, c.retryLimit()))
+		wait := max(jitter(exponential(failures, c.retryLimit())), pauseAsked(err))
 		c.log.Warn("registration failed", "error", err, "retry_in", wait)
 		c.pause(ctx, wait)
 	}

@@ -3,6 +3,8 @@ package client
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/rollcall-id/rollcall/structs"
 )
 
 // Every wait of this package. Where a peer sets the pace it is in the reply (HeartbeatTTL).
@@ -55,4 +57,11 @@ func afterFailure(failures int, left, limit time.Duration) time.Duration {
 		return jitter(min(max(left/4, retryMin), limit))
 	}
 	return jitter(exponential(failures, limit))
+}
+
+// pauseAsked is what an overloaded server asks for, spread up to twice that, so that those who were refused together do
+// not come back together; 0 if err is not its answer.
+func pauseAsked(err error) time.Duration {
+	asked := structs.RetryAfter(err)
+	return asked + jitter(asked)
 }

@@ -229,6 +229,27 @@ type Limits struct {
 	RPCMaxConnsPerClient  int           `cfg:"rpc_max_conns_per_client"`
 	HTTPSHandshakeTimeout time.Duration `cfg:"https_handshake_timeout"`
 	HTTPMaxConnsPerClient int           `cfg:"http_max_conns_per_client"`
+
+	// What one source address may have of an RPC port besides connections; 0 for no limit.
+	RPCMaxStreamsPerClient  int `cfg:"rpc_max_streams_per_client"`
+	RPCMaxRequestsPerClient int `cfg:"rpc_max_requests_per_client"`
+	RPCMaxBytesPerClient    int `cfg:"rpc_max_bytes_per_client"`
+	// What a server takes from all together.
+	RPCMaxRequestBytes int           `cfg:"rpc_max_request_bytes"`
+	RPCFrameTimeout    time.Duration `cfg:"rpc_frame_timeout"`
+	RPCMaxInFlight     int           `cfg:"rpc_max_in_flight"`
+	RPCMaxBlocking     int           `cfg:"rpc_max_blocking"`
+
+	HTTPHeaderTimeout        time.Duration `cfg:"http_header_timeout"`
+	HTTPBodyTimeout          time.Duration `cfg:"http_body_timeout"`
+	HTTPMaxBodyBytes         int           `cfg:"http_max_body_bytes"`
+	HTTPMaxRequestsPerClient int           `cfg:"http_max_requests_per_client"`
+	HTTPMaxBytesPerClient    int           `cfg:"http_max_bytes_per_client"`
+
+	// RetryAfter is the pause asked of callers that were refused.
+	RetryAfter time.Duration `cfg:"retry_after"`
+	// HostileLogRate is how many lines a second peers can provoke.
+	HostileLogRate int `cfg:"hostile_log_rate"`
 }
 
 // Autopilot is what the first leader of a new cluster writes as its autopilot configuration; later the stored one counts.

@@ -239,26 +239,6 @@ func (v *validator) telemetry() {
 	}
 }
 
-func (v *validator) limits() {
-	l := v.Limits
-	for _, t := range []struct {
-		key string
-		d   time.Duration
-	}{{"limits.rpc_handshake_timeout", l.RPCHandshakeTimeout}, {"limits.https_handshake_timeout", l.HTTPSHandshakeTimeout}} {
-		if t.d < 0 {
-			v.errorf(t.key, "must be 0s or more, got %s", t.d)
-		}
-	}
-	v.notNegative("limits.http_max_conns_per_client", l.HTTPMaxConnsPerClient)
-	// Streaming connections may use all but 20 of them.
-	if n := l.RPCMaxConnsPerClient; n != 0 && n <= streamReserve {
-		v.errorf("limits.rpc_max_conns_per_client", "must be 0 for no limit, or more than the %d kept free of streams, got %d",
-			streamReserve, n)
-	}
-}
-
-const streamReserve = 20
-
 func (v *validator) autopilot() {
 	a := v.Autopilot
 	v.positive("autopilot.last_contact_threshold", a.LastContactThreshold)

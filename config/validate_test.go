@@ -246,6 +246,16 @@ func TestValidationTellsEveryProblemWithItsLine(t *testing.T) {
 				"f:14: limits.https_handshake_timeout: must be 0s or more, got -1s",
 				"f:15: limits.http_max_conns_per_client: must be 0 or more, got -1",
 				"f:16: limits.rpc_max_conns_per_client: must be 0 for no limit, or more than the 20 kept free of streams, got 20"}},
+		{name: "the limits of our own are checked",
+			top: "limits {\n rpc_max_streams_per_client = 5\n rpc_max_bytes_per_client = 1000\n rpc_max_request_bytes = 1\n http_body_timeout = \"0s\"\n" +
+				" retry_after = \"2m\"\n hostile_log_rate = 0\n}",
+			want: []string{
+				"f:16: limits.http_body_timeout: must be more than 0s, got 0s",
+				"f:17: limits.retry_after: must be from 1ms to 1m, got 2m0s",
+				"f:18: limits.hostile_log_rate: must be from 1 to 1000, got 0",
+				"f:15: limits.rpc_max_request_bytes: must be from 65536 to 67108864, got 1",
+				"f:13: limits.rpc_max_streams_per_client: must be 0 for no limit, or 16 or more, got 5",
+				"f:14: limits.rpc_max_bytes_per_client: must be 0 for no limit, or 65536 or more, got 1000"}},
 		{name: "limits of nothing pass", top: "limits {\n rpc_handshake_timeout = \"0s\"\n http_max_conns_per_client = 0\n rpc_max_conns_per_client = 21\n}"},
 		{name: "autopilot is checked",
 			top: "autopilot {\n last_contact_threshold = \"0s\"\n server_stabilization_time = \"0s\"\n max_trailing_logs = -1\n min_quorum = -1\n}",

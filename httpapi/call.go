@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rollcall-id/rollcall/internal/quota"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -40,17 +41,19 @@ type call struct {
 	ctx    context.Context // ends with the client's connection and, for reads, with Shutdown
 	query  url.Values
 	params map[string]string
+	share  *quota.Share // what the client's address has taken
+	held   int          // bytes of it that this call took
 }
 
 // ServeHTTP finds the handler of a request and writes its answer.
 func (s *HTTPServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.now()
-	c := &call{HTTPServer: s, w: w, r: r, ctx: r.Context(), params: map[string]string{}}
+	c := &call{HTTPServer: s, w: w, r: r, ctx: r.Context(), params: map[string]string{}, share: shareOf(r.Context())}
 	// A deadline that the connection's previous request left behind would cut this one's wait short.
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Time{})
 	if r.ContentLength != 0 {
-		_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // also for a body that no handler reads
+		_ = rc.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // also for a body that no handler reads
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		ctx, cancel := context.WithCancelCause(r.Context())
@@ -58,8 +61,25 @@ func (s *HTTPServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer context.AfterFunc(s.drain, func() { cancel(errShuttingDown) })()
 		c.ctx = ctx
 	}
-	code := c.serve()
+	code := c.serveCounted()
 	s.log.Debug("request complete", "method", r.Method, "path", r.URL.Path, "status", code, "duration", s.now().Sub(start))
+}
+
+// serveCounted serves the call unless its client has too many under way.
+func (c *call) serveCounted() int {
+	if !c.share.Take(quota.Requests, 1) {
+		return c.writeError(c.overloaded("too many requests from this address"))
+	}
+	defer func() {
+		c.share.Give(quota.Requests, 1)
+		c.share.Give(quota.Bytes, c.held)
+	}()
+	return c.serve()
+}
+
+// overloaded is the answer to a client that has to come back later.
+func (c *call) overloaded(why string) error {
+	return fail(http.StatusTooManyRequests, "%s; retry after %s", why, c.cfg.RetryAfter)
 }
 
 // serve runs the handler and returns the status it answered with.

@@ -1,54 +1,38 @@
 package httpapi
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/go-metrics"
+
+	"github.com/rollcall-id/rollcall/internal/quota"
 )
 
 // refusal answers a connection over the limit. It fits the send buffer of a fresh connection, so writing can't block.
-const refusal = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+const refusal = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\nConnection: close\r\n\r\n" +
 	"too many open connections from this address"
 
-// connLimit counts the open connections of each IP address, over all listeners together.
-type connLimit struct {
-	most int
-
-	mu   sync.Mutex
-	open map[string]int // guarded by mu; no entry is 0
+// refusals names the counters of what is refused, by kind.
+var refusals = map[quota.Kind]string{
+	quota.Conns: "http_conns_refused", quota.Requests: "http_requests_refused", quota.Bytes: "http_bytes_refused",
 }
 
-func newConnLimit(most int) *connLimit { return &connLimit{most: most, open: map[string]int{}} }
+func countRefusal(name string) { metrics.IncrCounter([]string{"limits", name}, 1) }
 
-// wrap returns l itself if there is no limit. Connections without an IP address, as over Unix sockets, are not counted.
-func (c *connLimit) wrap(l net.Listener) net.Listener {
-	if c.most <= 0 {
-		return l
-	}
-	return &limitedListener{Listener: l, limit: c}
+// newQuota counts what each address has open over all listeners together.
+func newQuota(cfg Config) *quota.Book {
+	return quota.New(quota.Limits{
+		quota.Conns: cfg.MaxConnsPerClient, quota.Requests: cfg.MaxRequestsPerClient, quota.Bytes: cfg.MaxBytesPerClient,
+	}, quota.Options{Refused: func(k quota.Kind) { countRefusal(refusals[k]) }})
 }
 
-func (c *connLimit) acquire(ip string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open[ip] >= c.most {
-		return false
-	}
-	c.open[ip]++
-	return true
-}
-
-func (c *connLimit) release(ip string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open[ip]--; c.open[ip] == 0 {
-		delete(c.open, ip)
-	}
-}
-
+// limitedListener counts connections. Those without an IP address, as over Unix sockets, are not counted.
 type limitedListener struct {
 	net.Listener
-	limit *connLimit
+	book *quota.Book
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -57,13 +41,11 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		addr, ok := conn.RemoteAddr().(*net.TCPAddr)
-		if !ok {
+		if _, ok := conn.RemoteAddr().(*net.TCPAddr); !ok {
 			return conn, nil
 		}
-		ip := addr.IP.String()
-		if l.limit.acquire(ip) {
-			return &limitedConn{Conn: conn, release: func() { l.limit.release(ip) }}, nil
+		if share, ok := l.book.Open(conn.RemoteAddr()); ok {
+			return &limitedConn{Conn: conn, share: share}, nil
 		}
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		_, _ = conn.Write([]byte(refusal))
@@ -71,14 +53,38 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
+// limitedConn is a connection with what it takes. Its share ends with the connection, or with the last request on it if
+// that takes longer.
 type limitedConn struct {
 	net.Conn
-	once    sync.Once
-	release func()
+	share *quota.Share
+	once  sync.Once
 }
 
 func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.release)
+	c.once.Do(c.share.Close)
 	return err
+}
+
+type shareKey struct{}
+
+// withShare lets the requests of a connection find its share.
+func withShare(ctx context.Context, conn net.Conn) context.Context {
+	for {
+		switch c := conn.(type) {
+		case *limitedConn:
+			return context.WithValue(ctx, shareKey{}, c.share)
+		case interface{ NetConn() net.Conn }: // as of TLS
+			conn = c.NetConn()
+		default:
+			return ctx
+		}
+	}
+}
+
+// shareOf returns the share of a request's connection; nil, which takes nothing, if it has none.
+func shareOf(ctx context.Context) *quota.Share {
+	share, _ := ctx.Value(shareKey{}).(*quota.Share)
+	return share
 }

@@ -230,6 +230,8 @@ func TestBadInput(t *testing.T) {
 		{"another node", "PUT", drain, `{"NodeID":"` + otherID + `"}`, 400, "Node ID does not match request path"},
 		{"deep nesting", "PUT", drain, `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`, 400,
 			"Request body is not understood: nested deeper than 64 levels"},
+		{"very many values", "PUT", drain, `{"Meta":{` + strings.Repeat(`"a":"",`, 20_000) + `"b":""}}`, 400,
+			"Request body is not understood: more than 32768 values"},
 		{"a huge body", "PUT", drain, `{"a":"` + strings.Repeat("x", maxBody) + `"}`, 413, "Request body is larger than 1048576 bytes"},
 		{"an unknown eligibility", "PUT", "/v1/node/" + nodeID + "/eligibility", `{"Eligibility":"perhaps"}`, 400,
 			`Invalid eligibility "perhaps": want eligible or ineligible`},

@@ -7,26 +7,54 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
+	"github.com/rollcall-id/rollcall/internal/quota"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
 // maxBody bounds a request body in bytes; the largest real one, a node pool with much metadata, has a few kilobytes.
 const maxBody = 1 << 20
 
-// body reads the request's body within the limits of size and time.
+// decodeCost is how often a body's bytes are counted: once for itself, the rest for what decoding makes of it.
+const decodeCost = 4
+
+// body reads the request's body within the limits of size, time and what its client may hold.
 func (c *call) body() ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	b, err := io.ReadAll(&countedBody{call: c, in: http.MaxBytesReader(c.w, c.r.Body, int64(c.cfg.MaxBodyBytes))})
 	if err != nil {
 		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, fail(http.StatusRequestEntityTooLarge, "Request body is larger than %d bytes", maxBody)
+		var own *statusError
+		switch {
+		case errors.As(err, &tooLarge):
+			countRefusal("http_bodies_refused")
+			return nil, fail(http.StatusRequestEntityTooLarge, "Request body is larger than %d bytes", c.cfg.MaxBodyBytes)
+		case errors.As(err, &own):
+			return nil, own
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			countRefusal("http_timeouts")
+			return nil, fail(http.StatusRequestTimeout, "Request body did not arrive within %s", c.cfg.BodyTimeout)
 		}
 		return nil, badRequest("Request body could not be read")
 	}
 	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) // what follows may wait for minutes
 	return b, nil
+}
+
+// countedBody counts a body's bytes as they arrive.
+type countedBody struct {
+	*call
+	in io.Reader
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.in.Read(p)
+	if !b.share.Take(quota.Bytes, decodeCost*n) {
+		return 0, b.overloaded("too many bytes of unfinished requests from this address")
+	}
+	b.held += decodeCost * n
+	return n, err
 }
 
 // decode reads the request's body into the pointer out.
@@ -76,9 +104,13 @@ func decodeJSON(b []byte, out any) error {
 	return err
 }
 
-// checkDepth refuses objects and arrays nested deeper than anything here is, before anything is allocated for them.
+// maxValues is how many values a body may hold; a node pool with as much metadata as anyone has has some hundreds.
+const maxValues = 32 << 10
+
+// checkDepth refuses objects and arrays nested deeper, and bodies of more values, than anything here is, before anything
+// is allocated for them.
 func checkDepth(b []byte) error {
-	depth, quoted := 0, false
+	depth, quoted, values := 0, false, 0
 	for i := 0; i < len(b); i++ {
 		switch ch := b[i]; {
 		case quoted && ch == '\\':
@@ -92,6 +124,10 @@ func checkDepth(b []byte) error {
 			}
 		case ch == '}' || ch == ']':
 			depth--
+		case ch == ',' || ch == ':':
+			if values++; values > maxValues {
+				return fmt.Errorf("more than %d values", maxValues)
+			}
 		}
 	}
 	return nil

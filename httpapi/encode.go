@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -97,6 +98,10 @@ func (c *call) writeError(err error) int {
 		c.log.Warn("request failed", "method", c.r.Method, "path", c.r.URL.Path, "status", code, "error", message)
 	}
 	h := c.w.Header()
+	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
+		pause := cmp.Or(structs.RetryAfter(err), c.cfg.RetryAfter)
+		h.Set("Retry-After", strconv.Itoa(int((pause+time.Second-1)/time.Second)))
+	}
 	h.Del("Cache-Control")
 	h.Set("X-Content-Type-Options", "nosniff")
 	c.write(code, textType, []byte(message))

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,16 +20,18 @@ import (
 )
 
 const (
-	// headerTimeout bounds how long a client may take to send a request's header.
-	headerTimeout = 10 * time.Second
-	// bodyTimeout bounds how long a client may take to send a body, writeTimeout how long to take a reply. Between the two
-	// a blocking query may wait for minutes, so neither is a deadline of the whole request.
-	bodyTimeout  = 30 * time.Second
+	// writeTimeout bounds how long a client may take to take a reply. Before it a blocking query may wait for minutes, so
+	// neither this nor Config.BodyTimeout is a deadline of the whole request.
 	writeTimeout = 2 * time.Minute
 	// idleTimeout is how long a kept-alive connection may be unused.
 	idleTimeout = 2 * time.Minute
 	// maxHeaderBytes leaves room for a token and a long filter expression.
 	maxHeaderBytes = 64 << 10
+
+	// Defaults of Config.
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 30 * time.Second
+	retryAfter    = time.Second
 )
 
 // Config says where to listen and what the agent tells of itself.
@@ -50,6 +53,16 @@ type Config struct {
 	Public bool
 	// MaxConnsPerClient is how many connections one IP address may hold open; 0 or less means no limit.
 	MaxConnsPerClient int
+	// MaxRequestsPerClient is how many requests it may have under way, MaxBytesPerClient how many bytes of bodies, with
+	// an allowance for what decoding makes of them; 0 or less means no limit.
+	MaxRequestsPerClient, MaxBytesPerClient int
+	// HeaderTimeout bounds how long a client may take to send a request's header, BodyTimeout the same of a body.
+	// 0 means the default.
+	HeaderTimeout, BodyTimeout time.Duration
+	// MaxBodyBytes bounds a request body; 0 means the default.
+	MaxBodyBytes int
+	// RetryAfter is the pause that is asked of a client that was refused; 0 means the default.
+	RetryAfter time.Duration
 	// AgentConfig returns the agent's configuration without anything secret. nil shows the three fields above only.
 	AgentConfig func() map[string]any
 	// Metrics is what /v1/metrics shows; nil means an empty one.
@@ -138,6 +151,7 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 			return nil, fmt.Errorf("start HTTP API: %w", err)
 		}
 	}
+	cfg.fillLimits()
 	if cfg.Logger == nil {
 		cfg.Logger = hclog.NewNullLogger()
 	}
@@ -158,10 +172,11 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 	}
 	s.drain, s.stopRead = context.WithCancelCause(context.Background())
 	s.http = &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		Handler: s, ReadHeaderTimeout: cfg.HeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ConnContext: withShare,
+		ErrorLog:    s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
-	limit := newConnLimit(cfg.MaxConnsPerClient)
+	book := newQuota(cfg)
 	s.listeners = append(s.listeners, cfg.Listeners...)
 	for _, addr := range cfg.Addrs {
 		l, err := net.Listen("tcp", addr)
@@ -172,12 +187,20 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 		s.listeners = append(s.listeners, l)
 	}
 	for i, l := range s.listeners {
-		s.listeners[i] = limit.wrap(l)
+		s.listeners[i] = &limitedListener{Listener: l, book: book}
 		if cfg.TLS != nil {
 			s.listeners[i] = newTLSListener(s.listeners[i], cfg.TLS, cfg.HandshakeTimeout, s.log)
 		}
 	}
 	return s, nil
+}
+
+// fillLimits sets the defaults of limits that are not given.
+func (c *Config) fillLimits() {
+	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, headerTimeout)
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, bodyTimeout)
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, maxBody)
+	c.RetryAfter = cmp.Or(c.RetryAfter, retryAfter)
 }
 
 // Addrs returns the addresses that are listened on.

@@ -139,6 +139,10 @@ type Config struct {
 	MaxInFlight int
 	// MaxBlocking bounds the blocking queries that wait at the same time.
 	MaxBlocking int
+	// RetryAfter is the pause that a caller is asked for who was refused for one of these; 0: DefaultRetryAfter.
+	RetryAfter time.Duration
+	// HostileLogRate is how many log lines a second peers can provoke; 0: quietlog's default.
+	HostileLogRate int
 }
 
 // Introduction is how a node that is not registered yet must introduce itself (wire.md §3.5).

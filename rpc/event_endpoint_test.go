@@ -165,7 +165,10 @@ func TestAnEventStreamIsRefused(t *testing.T) {
 		{"a workload's identity", &structs.EventStreamRequest{QueryOptions: query("workload")}, nil, 403},
 		{"a token that is none", &structs.EventStreamRequest{QueryOptions: query("nonsense")}, nil, 403},
 		{"another region", &structs.EventStreamRequest{QueryOptions: structs.QueryOptions{Region: "mars"}}, nil, 500},
-		{"too many streams", &structs.EventStreamRequest{}, func(w *world) { w.srv.limits = newLimiter(1, 1); w.srv.limits.blocking.now.Add(1) }, 429},
+		{"too many streams", &structs.EventStreamRequest{}, func(w *world) {
+			w.srv.limits = newLimiter(&Config{MaxInFlight: 1, MaxBlocking: 1}, &fakeMetrics{})
+			w.srv.limits.blocking.now.Add(1)
+		}, 429},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -25,11 +25,21 @@ func (s *Server) forward(c *Call, req structs.RPCRequest, reply any) (bool, erro
 	case region == "":
 		return false, structs.ErrMissingRegion
 	case region != s.cfg.Region:
+		release, err := s.limits.passing.acquire()
+		if err != nil {
+			return false, err
+		}
+		defer release()
 		return true, s.forwardRegion(c, region, req, reply)
 	}
-	if c.method.Route == RouteRegion || c.isRead(req) && req.StaleAllowed() {
+	if c.method.Route == RouteRegion || c.isRead(req) && req.StaleAllowed() || s.deps.Leader.IsLeader() {
 		return false, nil
 	}
+	release, err := s.limits.passing.acquire()
+	if err != nil {
+		return false, err
+	}
+	defer release()
 	return s.forwardLeader(c, req, reply)
 }
 

@@ -41,7 +41,7 @@ func (s *Server) introduce(c *Call, n *structs.Node) error {
 	}
 	s.deps.Metrics.IncrCounter([]string{"client", "introduction_violation_num"}, 1)
 	denied := c.caller.Err != nil || mismatch || level == EnforceStrict
-	s.log.Warn("node registers without a matching introduction", "node_id", n.ID, "node_pool", n.NodePool,
+	s.hostile.Warn("node registers without a matching introduction", "node_id", n.ID, "node_pool", n.NodePool,
 		"enforcement", level, "denied", denied)
 	if denied {
 		return structs.ErrPermissionDenied

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/rollcall-id/rollcall/internal/quietlog"
 	"github.com/rollcall-id/rollcall/rpc/transport"
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -100,6 +101,7 @@ type Server struct {
 	cfg      Config
 	deps     Deps
 	log      hclog.Logger
+	hostile  *quietlog.Log // for lines that peers can provoke
 	methods  map[string]*method
 	streams  map[string]*streamMethod
 	services map[string]bool
@@ -116,9 +118,9 @@ func New(cfg Config, deps Deps) *Server {
 		cfg.AuthoritativeRegion = cfg.Region
 	}
 	s := &Server{
-		cfg: cfg, deps: deps, log: deps.Logger.Named("rpc"),
+		cfg: cfg, deps: deps, log: deps.Logger.Named("rpc"), hostile: quietlog.New(deps.Logger.Named("rpc"), cfg.HostileLogRate),
 		methods: make(map[string]*method), streams: make(map[string]*streamMethod), services: make(map[string]bool),
-		limits: newLimiter(cfg.MaxInFlight, cfg.MaxBlocking),
+		limits: newLimiter(&cfg, deps.Metrics),
 	}
 	s.registerMethods()
 	s.checkAccessTable()

@@ -116,10 +116,17 @@ type NodeGCConfig struct {
 	Threshold time.Duration
 }
 
-// ConnLimits bound the connections of the RPC port.
+// ConnLimits bound what peers may take of the RPC port. Those for one address hold for all but other servers, which
+// have no more than MaxPerIP, either.
 type ConnLimits struct {
-	MaxPerIP         int           // 0 means no limit
+	MaxPerIP         int           // connections of one address; 0 means no limit
+	MaxStreamsPerIP  int           // open streams; 0 means no limit
+	MaxRequestsPerIP int           // requests under way; 0 means no limit
+	MaxBytesPerIP    int           // bytes of unfinished requests; 0 means no limit
+	MaxRequestBytes  int           // of one request; 0 means transport's default
 	HandshakeTimeout time.Duration // 0 means no deadline
+	FrameTimeout     time.Duration // 0 means transport's default
+	LogRate          int           // lines a second about connections that end badly; 0 means quietlog's default
 }
 
 // noDeadline is longer than any server runs.

@@ -161,21 +161,12 @@ func (s *Server) prepare() error {
 	}
 	s.gossip.current.Store(&members{servers: []*structs.NodeServerInfo{s.gossip.self}})
 	s.pool = transport.NewPool(transport.PoolConfig{Logger: s.log.Named("pool"), DialTLS: s.dialTLS})
-	limits := s.cfg.ConnLimits
-	if limits.MaxPerIP == 0 {
-		limits.MaxPerIP = -1
-	}
-	if limits.HandshakeTimeout == 0 {
-		limits.HandshakeTimeout = noDeadline
-	}
 	raftAddr, err := net.ResolveTCPAddr("tcp", s.cfg.RPCAdvertise)
 	if err != nil {
 		return fmt.Errorf("RPC advertise address: %w", err)
 	}
-	conf := transport.Config{
-		Handler: handler{s}, Logger: s.log.Named("rpc"), RaftAddr: raftAddr,
-		HandshakeTimeout: limits.HandshakeTimeout, MaxConnsPerIP: limits.MaxPerIP,
-	}
+	conf := transport.Config{Handler: handler{s}, Logger: s.log.Named("rpc"), RaftAddr: raftAddr}
+	s.limitTransport(&conf)
 	s.protect(&conf)
 	s.transport = transport.New(conf)
 	return nil

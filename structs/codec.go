@@ -225,6 +225,9 @@ func (s *MsgpackScanner) Reset(limits Limits) {
 // Scan has reported done it is the value's length.
 func (s *MsgpackScanner) Need() int { return s.need }
 
+// Values is how many values have been found so far, keys included.
+func (s *MsgpackScanner) Values() int { return s.values }
+
 // Scan goes on scanning. buf is everything of the value that has arrived so far, from its first byte, and may
 // hold more after it. done means that the whole value is buf[:Need()]. After an error the scanner needs a Reset.
 func (s *MsgpackScanner) Scan(buf []byte) (done bool, err error) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/yamux"
+
+	"github.com/rollcall-id/rollcall/internal/quota"
 )
 
 // Conn is one connection of a peer: a session with its streams, or a single conversation. It is safe for
@@ -22,10 +24,11 @@ type Conn struct {
 	done        chan struct{}
 	endOnce     sync.Once
 	budget      *budget // for the requests that the peer sends
+	share       *quota.Share
 }
 
-func newConn(raw net.Conn, state *tls.ConnectionState, budgetBytes int) *Conn {
-	return &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{}), budget: newBudget(budgetBytes)}
+func newConn(raw net.Conn, state *tls.ConnectionState, budgetBytes int, share *quota.Share) *Conn {
+	return &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{}), budget: newBudget(budgetBytes, share), share: share}
 }
 
 // reader returns a Reader for the requests on one of the connection's streams.

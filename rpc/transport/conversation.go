@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/rollcall-id/rollcall/internal/quota"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -34,6 +35,7 @@ type engine struct {
 	handshake   time.Duration // for saying what a stream is
 	maxInFlight int
 	workers     *workers
+	overloaded  error // the answer to a request beyond what its source address may have
 }
 
 // conversation is one stream of requests and responses.
@@ -84,16 +86,13 @@ func (c *conversation) readLoop(r *Reader) error {
 		if err != nil {
 			return err
 		}
-		if len(body) > copiedBody {
-			req.body, req.charged = r.give(body)
-		} else if err := r.budget.take(len(body)); err != nil {
-			return &FrameError{What: "request body", Err: err}
-		} else {
-			req.charged = len(body)
-			req.scratch = append(req.scratch[:0], body...)
-			req.body = req.scratch
-		}
+		over := req.take(r, body)
 		r.finish()
+		if over != nil || !c.peer.share.Take(quota.Requests, 1) {
+			c.write(req.response(nil, c.e.overloaded))
+			req.free(r.budget)
+			continue
+		}
 		c.slots <- struct{}{}
 		c.wg.Add(1)
 		req.c, req.budget = c, r.budget
@@ -134,19 +133,46 @@ func (r *request) setHeader(b []byte, methods map[string]string) error {
 	return nil
 }
 
+// take makes the body, just read, the request's own. It counts with an allowance for what decoding makes of its values.
+func (r *request) take(in *Reader, body []byte) error {
+	cost := in.scan.Values() * valueCost
+	if len(body) <= copiedBody {
+		cost += len(body)
+	}
+	if err := in.budget.take(cost); err != nil {
+		return err
+	}
+	r.charged = cost
+	if len(body) <= copiedBody {
+		r.scratch = append(r.scratch[:0], body...)
+		r.body = r.scratch
+		return nil
+	}
+	var grown int
+	r.body, grown = in.give(body)
+	r.charged += grown
+	return nil
+}
+
 // serve handles the request, writes the response and frees the request.
 func (r *request) serve() {
 	c := r.c
 	reply, err := r.call()
 	c.write(r.response(reply, err))
-	r.budget.give(r.charged)
-	r.c, r.budget, r.body, r.method = nil, nil, nil, ""
+	c.peer.share.Give(quota.Requests, 1)
+	r.free(r.budget)
+	<-c.slots
+	c.wg.Done()
+}
+
+// free gives back what the request was charged, and itself for reuse.
+func (r *request) free(b *budget) {
+	b.give(r.charged)
+	r.c, r.budget, r.body, r.method, r.charged = nil, nil, nil, "", 0
 	if cap(r.out) > keptBufferSize {
 		r.out = nil
 	}
 	requests.Put(r)
-	<-c.slots
-	c.wg.Done()
 }
 
 // call runs the handler. A panic is the handler's bug and may be provoked by a peer: it fails the request, not the server.

@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/yamux"
-	"golang.org/x/time/rate"
+
+	"github.com/rollcall-id/rollcall/internal/quota"
 )
 
 // Why connections are closed before they do anything.
@@ -30,7 +30,7 @@ func (e badByteError) Error() string { return fmt.Sprintf("unknown first byte 0x
 
 // serveConn finds out what a connection is and serves it to its end. handed means that the connection belongs to somebody
 // else now.
-func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
+func (s *Server) serveConn(raw net.Conn, share *quota.Share) (handed bool, err error) {
 	conn := raw
 	var state *tls.ConnectionState
 	first, err := s.firstByte(conn)
@@ -55,9 +55,9 @@ func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
 		return false, fmt.Errorf("waiting for the first byte: %w", err)
 	}
 
-	c := newConn(conn, state, budgetBodies*s.cfg.MaxRequestBytes)
+	c := newConn(conn, state, budgetBodies*s.cfg.MaxRequestBytes, share)
 	if first == ByteRaft {
-		return s.handToRaft(c, le)
+		return s.handToRaft(c)
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer c.end()
@@ -68,9 +68,6 @@ func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
 	case ByteMultiplex, ByteMultiplexV2:
 		return false, s.serveSession(ctx, c, first == ByteMultiplexV2)
 	case ByteStreaming:
-		if !le.markStreaming() {
-			return false, errTooManyStreams
-		}
 		return false, s.engine().serveStreaming(ctx, c, conn, NewReader(conn, 0))
 	}
 	return false, badByteError{first}
@@ -78,7 +75,7 @@ func (s *Server) serveConn(raw net.Conn, le *lease) (handed bool, err error) {
 
 func (s *Server) engine() *engine {
 	return &engine{handler: s.cfg.Handler, log: s.log, limits: s.limits, timeout: s.cfg.FrameTimeout, handshake: s.cfg.HandshakeTimeout,
-		maxInFlight: s.cfg.MaxInFlight, workers: &s.workers}
+		maxInFlight: s.cfg.MaxInFlight, workers: &s.workers, overloaded: s.cfg.Overloaded}
 }
 
 // firstByte reads a connection's first byte under the handshake deadline.
@@ -108,13 +105,13 @@ func (s *Server) handshake(raw net.Conn) (*tls.Conn, error) {
 	return tc, nil
 }
 
-func (s *Server) handToRaft(c *Conn, le *lease) (handed bool, err error) {
+func (s *Server) handToRaft(c *Conn) (handed bool, err error) {
 	if s.cfg.AuthorizeRaft != nil {
 		if err := s.cfg.AuthorizeRaft(c); err != nil {
 			return false, fmt.Errorf("refuse Raft connection: %w", err)
 		}
 	}
-	le.release()
+	c.share.Close()
 	if !s.raft.offer(s.ctx, c.raw) {
 		return false, errNoRaft
 	}
@@ -151,10 +148,17 @@ func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 			streamErr.set(fmt.Errorf("more than %d streams open", s.cfg.MaxStreams))
 			continue
 		}
+		if !c.share.Take(quota.Streams, 1) {
+			open.Add(-1)
+			stream.Close()
+			streamErr.set(errTooManyOpenStreams)
+			continue
+		}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
 			defer open.Add(-1)
+			defer c.share.Give(quota.Streams, 1)
 			defer stream.Close()
 			streamErr.set(s.serveStream(ctx, c, eng, stream, typed))
 		}()
@@ -218,23 +222,4 @@ func (o *onceError) or(err error) error {
 		return o.err
 	}
 	return err
-}
-
-// closedLog writes at most a line for a connection, and not many a second; it counts what it leaves out.
-type closedLog struct {
-	log     hclog.Logger
-	limit   *rate.Limiter
-	skipped atomic.Int64
-}
-
-func (l *closedLog) report(conn net.Conn, err error) {
-	if !l.limit.Allow() {
-		l.skipped.Add(1)
-		return
-	}
-	args := []any{"peer", conn.RemoteAddr(), "reason", err}
-	if n := l.skipped.Swap(0); n > 0 {
-		args = append(args, "others_not_logged", n)
-	}
-	l.log.Warn("connection closed", args...)
 }

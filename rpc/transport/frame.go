@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-id/rollcall/internal/quota"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -162,13 +163,20 @@ func (r *Reader) release() {
 	r.charged = 0
 }
 
-// budget bounds the bytes of unfinished requests that one connection's streams hold together. A nil budget has no bound.
-type budget struct{ left atomic.Int64 }
+// budget bounds the bytes of unfinished requests that one connection's streams hold together, and takes them from what their
+// source address may have. A nil budget has no bound.
+type budget struct {
+	left  atomic.Int64
+	share *quota.Share
+}
 
-var errOverBudget = errors.New("too many bytes of unfinished requests on one connection")
+var (
+	errOverBudget = errors.New("too many bytes of unfinished requests on one connection")
+	errOverShare  = errors.New("too many bytes of unfinished requests from this address")
+)
 
-func newBudget(bytes int) *budget {
-	b := &budget{}
+func newBudget(bytes int, share *quota.Share) *budget {
+	b := &budget{share: share}
 	b.left.Store(int64(bytes))
 	return b
 }
@@ -181,11 +189,16 @@ func (b *budget) take(n int) error {
 		b.left.Add(int64(n))
 		return errOverBudget
 	}
+	if !b.share.Take(quota.Bytes, n) {
+		b.left.Add(int64(n))
+		return errOverShare
+	}
 	return nil
 }
 
 func (b *budget) give(n int) {
 	if b != nil && n != 0 {
 		b.left.Add(int64(n))
+		b.share.Give(quota.Bytes, n)
 	}
 }

@@ -3,102 +3,55 @@ package transport
 import (
 	"errors"
 	"net"
-	"net/netip"
-	"sync"
+
+	"github.com/rollcall-id/rollcall/internal/quota"
+	"github.com/rollcall-id/rollcall/structs"
 )
 
 var (
-	errTooManyConns   = errors.New("too many connections from this address")
-	errTooManyStreams = errors.New("too many streaming connections from this address")
+	errTooManyConns       = errors.New("too many connections from this address")
+	errTooManyStreams     = errors.New("too many streaming connections from this address")
+	errTooManyOpenStreams = errors.New("too many open streams from this address")
 )
 
-// connLimiter counts connections by source address.
-type connLimiter struct {
-	max       int // 0 or less: no limit
-	maxStream int
-
-	mu     sync.Mutex // guards counts
-	counts map[netip.Addr]*connCount
+// refusals names the counters of what is refused, by kind.
+var refusals = map[quota.Kind]string{
+	quota.Conns: "rpc_conns_refused", quota.Streaming: "rpc_streaming_refused", quota.Streams: "rpc_streams_refused",
+	quota.Requests: "rpc_requests_refused", quota.Bytes: "rpc_bytes_refused",
 }
 
-type connCount struct{ total, streaming int }
-
-func newConnLimiter(limit int) *connLimiter {
-	return &connLimiter{max: limit, maxStream: max(1, limit-nonStreamingReserve), counts: make(map[netip.Addr]*connCount)}
+func newQuota(cfg Config) *quota.Book {
+	limits := quota.Limits{
+		quota.Conns: cfg.MaxConnsPerIP, quota.Streams: cfg.MaxStreamsPerIP, quota.Requests: cfg.MaxRequestsPerIP,
+		quota.Bytes: cfg.MaxBytesPerIP,
+	}
+	if cfg.MaxConnsPerIP > 0 {
+		limits[quota.Streaming] = max(1, cfg.MaxConnsPerIP-nonStreamingReserve)
+	}
+	return quota.New(limits, quota.Options{Exempt: cfg.Trusted, Refused: func(k quota.Kind) { cfg.count(refusals[k]) }})
 }
 
-// lease is one counted connection. A nil lease counts nothing.
-type lease struct {
-	l         *connLimiter
-	addr      netip.Addr
-	streaming bool
-	released  bool
+func (c *Config) count(name string) { c.Metrics.IncrCounter([]string{"limits", name}, 1) }
+
+// report says why a connection was closed, and counts it if it was for being slow or for making no sense.
+func (s *Server) report(conn net.Conn, err error) {
+	var frame *FrameError
+	var slow net.Error
+	switch {
+	case errors.As(err, &slow) && slow.Timeout():
+		s.cfg.count("rpc_timeouts")
+	case errors.As(err, &frame) && isHostile(frame):
+		s.cfg.count("rpc_malformed")
+	}
+	s.closed.Warn("connection closed", "peer", conn.RemoteAddr(), "reason", err)
 }
 
-// acquire counts a connection from addr, or reports that there are too many.
-func (l *connLimiter) acquire(addr net.Addr) (*lease, bool) {
-	if l.max <= 0 {
-		return nil, true
+// isHostile tells apart what no peer of ours would send from a connection that broke off.
+func isHostile(e *FrameError) bool {
+	for _, kind := range []error{structs.ErrTooLarge, structs.ErrTooDeep, structs.ErrTooManyValues, structs.ErrBadByte, structs.ErrTrailingBytes} {
+		if errors.Is(e, kind) {
+			return true
+		}
 	}
-	ip := sourceIP(addr)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := l.counts[ip]
-	if n == nil {
-		n = &connCount{}
-		l.counts[ip] = n
-	}
-	if n.total >= l.max {
-		return nil, false
-	}
-	n.total++
-	return &lease{l: l, addr: ip}, true
-}
-
-// markStreaming counts the connection as a streaming one too, or reports that there are too many.
-func (le *lease) markStreaming() bool {
-	if le == nil {
-		return true
-	}
-	le.l.mu.Lock()
-	defer le.l.mu.Unlock()
-	n := le.l.counts[le.addr]
-	if n.streaming >= le.l.maxStream {
-		return false
-	}
-	n.streaming++
-	le.streaming = true
-	return true
-}
-
-// release ends the count; further calls do nothing.
-func (le *lease) release() {
-	if le == nil {
-		return
-	}
-	le.l.mu.Lock()
-	defer le.l.mu.Unlock()
-	if le.released {
-		return
-	}
-	le.released = true
-	n := le.l.counts[le.addr]
-	n.total--
-	if le.streaming {
-		n.streaming--
-	}
-	if n.total == 0 {
-		delete(le.l.counts, le.addr)
-	}
-}
-
-// sourceIP is the address to count under; connections without an IP address share the zero one.
-func sourceIP(addr net.Addr) netip.Addr {
-	if t, ok := addr.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
-	}
-	if ap, err := netip.ParseAddrPort(addr.String()); err == nil {
-		return ap.Addr().Unmap()
-	}
-	return netip.Addr{}
+	return false
 }

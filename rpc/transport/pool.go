@@ -79,7 +79,7 @@ func NewPool(cfg PoolConfig) *Pool {
 	}
 	if cfg.Reverse != nil {
 		p.reverse = &engine{handler: cfg.Reverse, log: cfg.Logger, timeout: DefaultFrameTimeout, handshake: DefaultHandshakeTimeout, maxInFlight: DefaultMaxInFlight,
-			workers: &p.workers, limits: structs.Limits{MaxBytes: DefaultMaxRequestBytes, MaxValues: maxRequestValues}}
+			overloaded: structs.ErrOverloaded, workers: &p.workers, limits: structs.Limits{MaxBytes: DefaultMaxRequestBytes, MaxValues: maxRequestValues}}
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.wg.Add(1)

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"github.com/rollcall-id/rollcall/internal/eventually"
+	"github.com/rollcall-id/rollcall/internal/quota"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -84,7 +85,7 @@ func TestPoolCalls(t *testing.T) {
 		}
 	})
 	t.Run("all on one connection and one stream", func(t *testing.T) {
-		if n := ts.conns.total(); n != 1 {
+		if n := ts.quota.Used(quota.Conns); n != 1 {
 			t.Errorf("%d connections", n)
 		}
 		if n := p.sessions[ts.addr].mux.NumStreams(); n != 1 {
@@ -177,7 +178,7 @@ func TestCancelledCallsEndAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if n := ts.conns.total(); n != 1 {
+		if n := ts.quota.Used(quota.Conns); n != 1 {
 			t.Errorf("%d connections", n)
 		}
 	})
@@ -384,7 +385,7 @@ func TestStreamingCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		st.Close()
-		eventuallyTrue(t, "the connections to be uncounted", func() bool { return ts.conns.total() == 0 })
+		eventuallyTrue(t, "the connections to be uncounted", func() bool { return ts.quota.Used(quota.Conns) == 0 })
 	})
 	t.Run("a handler that does nothing accepts and ends", func(t *testing.T) {
 		st, err := p.Stream(ctx, ts.addr, "Test.Nothing")

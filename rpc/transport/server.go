@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/time/rate"
 
+	"github.com/rollcall-id/rollcall/internal/quietlog"
+	"github.com/rollcall-id/rollcall/internal/quota"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -19,19 +21,21 @@ import (
 const (
 	DefaultHandshakeTimeout = 5 * time.Second
 	DefaultMaxConnsPerIP    = 100
+	DefaultMaxStreamsPerIP  = 2048
+	DefaultMaxRequestsPerIP = 2048
+	DefaultMaxBytesPerIP    = 16 << 20
 	DefaultMaxInFlight      = 64
 	DefaultMaxStreams       = 4096
-	DefaultMaxRequestBytes  = 16 << 20
+	DefaultMaxRequestBytes  = 2 << 20
 	DefaultMaxResponseBytes = 256 << 20
 	DefaultFrameTimeout     = time.Minute
 	maxHeaderBytes          = 4 << 10
-	maxRequestValues        = 1 << 20 // bounds what a body of one-byte values can grow to when decoded
+	maxRequestValues        = 1 << 17 // bounds what a body of one-byte values can grow to when decoded
+	valueCost               = 32      // bytes that a value counts for besides its own, for what decoding makes of it
 	budgetBodies            = 8       // request bodies of the largest size that one connection may have unfinished
 	nonStreamingReserve     = 20      // connections of a source that streaming calls must leave free
 	acceptBackoffMin        = 5 * time.Millisecond
 	acceptBackoffMax        = time.Second
-	closedLogRate           = 10 // log lines a second about connections that ended badly
-	closedLogBurst          = 50
 )
 
 // Config configures a Server. Handler is required; zero values of the rest mean the defaults.
@@ -60,6 +64,17 @@ type Config struct {
 	// MaxConnsPerIP bounds the connections of one source address; streaming calls may use all but 20 of them
 	// (at least one). Raft's connections don't count. Negative: no limit.
 	MaxConnsPerIP int
+	// MaxStreamsPerIP bounds the open streams of one source address, MaxRequestsPerIP its requests that are handled, and
+	// MaxBytesPerIP those of its requests that are read or handled, with an allowance for what decoding makes of them. Negative: no limit.
+	MaxStreamsPerIP, MaxRequestsPerIP, MaxBytesPerIP int
+	// Trusted names the addresses to which those three don't apply: other servers speak for many. nil: none.
+	Trusted func(netip.Addr) bool
+	// Overloaded is what a request beyond MaxRequestsPerIP is answered with; nil: structs.ErrOverloaded.
+	Overloaded error
+	// LogRate is how many lines a second are written about connections that end badly.
+	LogRate int
+	// Metrics counts what is refused; nil: nobody does.
+	Metrics Metrics
 	// MaxInFlight bounds the requests of one stream that are handled at the same time; further ones wait.
 	MaxInFlight int
 	// MaxStreams bounds the open streams of one session; further ones are closed at once.
@@ -69,6 +84,15 @@ type Config struct {
 	MaxRequestBytes int
 }
 
+// Metrics receives counters.
+type Metrics interface {
+	IncrCounter(key []string, n float32)
+}
+
+type noMetrics struct{}
+
+func (noMetrics) IncrCounter([]string, float32) {}
+
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
@@ -76,6 +100,11 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.HandshakeTimeout, DefaultHandshakeTimeout)
 	setDefault(&c.FrameTimeout, DefaultFrameTimeout)
 	setDefault(&c.MaxConnsPerIP, DefaultMaxConnsPerIP)
+	setDefault(&c.MaxStreamsPerIP, DefaultMaxStreamsPerIP)
+	setDefault(&c.MaxRequestsPerIP, DefaultMaxRequestsPerIP)
+	setDefault(&c.MaxBytesPerIP, DefaultMaxBytesPerIP)
+	setDefault(&c.Overloaded, structs.ErrOverloaded)
+	setDefault[Metrics](&c.Metrics, noMetrics{})
 	setDefault(&c.MaxInFlight, DefaultMaxInFlight)
 	setDefault(&c.MaxStreams, DefaultMaxStreams)
 	setDefault(&c.MaxRequestBytes, DefaultMaxRequestBytes)
@@ -94,10 +123,10 @@ type Server struct {
 	cfg     Config
 	log     hclog.Logger
 	limits  structs.Limits
-	conns   *connLimiter
+	quota   *quota.Book
 	raft    *RaftLayer
 	workers workers
-	closed  closedLog
+	closed  *quietlog.Log
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -116,11 +145,11 @@ func New(cfg Config) *Server {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		limits:    structs.Limits{MaxBytes: cfg.MaxRequestBytes, MaxValues: maxRequestValues},
-		conns:     newConnLimiter(cfg.MaxConnsPerIP),
+		quota:     newQuota(cfg),
 		listeners: make(map[net.Listener]struct{}),
 		open:      make(map[net.Conn]struct{}),
 	}
-	s.closed = closedLog{log: cfg.Logger, limit: rate.NewLimiter(closedLogRate, closedLogBurst)}
+	s.closed = quietlog.New(cfg.Logger, cfg.LogRate)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.raft = newRaftLayer(cfg)
 	return s
@@ -183,17 +212,17 @@ func (s *Server) dropListener(ln net.Listener) {
 
 // accept starts serving a connection unless its source has too many.
 func (s *Server) accept(raw net.Conn) {
-	lease, ok := s.conns.acquire(raw.RemoteAddr())
+	share, ok := s.quota.Open(raw.RemoteAddr())
 	if !ok {
 		raw.Close()
-		s.closed.report(raw, errTooManyConns)
+		s.report(raw, errTooManyConns)
 		return
 	}
 	tuneTCP(raw)
 	s.mu.Lock()
 	if s.shut {
 		s.mu.Unlock()
-		lease.release()
+		share.Close()
 		raw.Close()
 		return
 	}
@@ -202,8 +231,8 @@ func (s *Server) accept(raw net.Conn) {
 	s.mu.Unlock()
 	go func() {
 		defer s.wg.Done()
-		defer lease.release()
-		handed, err := s.serveConn(raw, lease)
+		defer share.Close()
+		handed, err := s.serveConn(raw, share)
 		s.mu.Lock()
 		delete(s.open, raw)
 		s.mu.Unlock()
@@ -211,7 +240,7 @@ func (s *Server) accept(raw net.Conn) {
 			raw.Close()
 		}
 		if err != nil && s.ctx.Err() == nil {
-			s.closed.report(raw, err)
+			s.report(raw, err)
 		}
 	}()
 }

@@ -148,7 +148,7 @@ func (p *Pool) connect(addr string) (*session, error) {
 		raw.Close()
 		return nil, fmt.Errorf("start session: %w", err)
 	}
-	c := newConn(raw, state, budgetBodies*DefaultMaxRequestBytes)
+	c := newConn(raw, state, budgetBodies*DefaultMaxRequestBytes, nil)
 	c.session = mux
 	return &session{addr: addr, raw: under, mux: mux, conn: c, lastUsed: time.Now(), maxIdle: p.cfg.MaxIdleStreams}, nil
 }

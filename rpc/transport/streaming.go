@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rollcall-id/rollcall/internal/quota"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -26,6 +27,10 @@ func AcceptStream(stream net.Conn) error {
 
 // serveStreaming reads a streaming call's header and lets the handler have the rest.
 func (e *engine) serveStreaming(ctx context.Context, c *Conn, conn net.Conn, r *Reader) (err error) {
+	if !c.share.Take(quota.Streaming, 1) {
+		return errTooManyStreams
+	}
+	defer c.share.Give(quota.Streaming, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	conn.SetReadDeadline(time.Now().Add(e.handshake))
