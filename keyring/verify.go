@@ -216,6 +216,14 @@ type payload struct {
 	structs.IdentityClaims
 }
 
+// UnmarshalJSON is where the payload passes on its way to the claims.
+func (p *payload) UnmarshalJSON(raw []byte) error {
+	if err := checkPayload(raw); err != nil {
+		return err
+	}
+	return p.IdentityClaims.UnmarshalJSON(raw)
+}
+
 // checkContent reports what is wrong with claims apart from the time: the rules for what we accept, and
 // therefore for what we sign.
 func (k *Keyring) checkContent(c *structs.IdentityClaims) error {
