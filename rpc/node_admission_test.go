@@ -114,3 +114,31 @@ func TestAnIntroductionThatNobodyCanUseIsRefused(t *testing.T) {
 		wantCode(t, err, 400)
 	}
 }
+
+func TestStrictAdmissionOfAThousandNodes(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) { cfg.Introduction.Enforcement = EnforceStrict })
+	const count = 1000
+	intros := make([]string, count+1)
+	for i := 1; i <= count; i++ {
+		req := structs.ClientIntroductionRequest{NodeName: testNode(i).Name, WriteRequest: write("")}
+		intros[i] = must(call[structs.ClientIntroductionResponse](w, "ACL.CreateClientIntroductionToken", &req))(t).JWT
+	}
+	before := w.raft.count()
+	for i := 1; i <= count; i++ {
+		for _, token := range []string{"", intros[i%count+1]} { // none, and that of the next node
+			_, err := w.register(testNode(i), token)
+			wantError(t, err, structs.ErrPermissionDenied)
+		}
+	}
+	if w.raft.count() != before || w.metrics.count("client.introduction_violation_num") != 2*count {
+		t.Fatalf("%d writes, %d violations counted", w.raft.count()-before, w.metrics.count("client.introduction_violation_num"))
+	}
+	for i := 1; i <= count; i++ {
+		if must(w.register(testNode(i), intros[i]))(t).SignedIdentity == nil {
+			t.Fatalf("node %d got no identity", i)
+		}
+	}
+	if n := strings.Count(w.logs.String(), "without a matching introduction"); n == 0 || n > 500 {
+		t.Errorf("%d log lines for %d violations", n, 2*count)
+	}
+}
