@@ -121,7 +121,7 @@ func (k *key) decryptRequest(body map[string]any) ([]byte, error) {
 	}
 	clear, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], nil)
 	if err != nil {
-		return nil, fmt.Errorf("1 error occurred:\n\t* %w\n\n", err)
+		return nil, fmt.Errorf("1 error occurred: %w", err)
 	}
 	return clear, nil
 }
