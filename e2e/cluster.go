@@ -20,6 +20,8 @@ type ClusterConfig struct {
 	Servers int
 	// ServerBlock is text for the server block of every server's configuration, one setting a line.
 	ServerBlock string
+	// Plain leaves TLS off, for programs that speak to the RPC port without it.
+	Plain bool
 }
 
 // Cluster is a set of servers that are, or were, one Raft cluster, and the agents started beside them.
@@ -28,6 +30,8 @@ type Cluster struct {
 	Group   *Group
 	// Issuer is the first server's HTTP address, and the iss claim of every identity.
 	Issuer string
+	// Certificates are those of all agents; nil without TLS.
+	Certificates *Certificates
 
 	binary string
 	dir    string
@@ -54,6 +58,11 @@ func NewCluster(c ClusterConfig) (*Cluster, error) {
 		return nil, err
 	}
 	cl := &Cluster{Group: group, binary: c.Binary, dir: c.Dir}
+	if !c.Plain {
+		if cl.Certificates, err = NewCertificates(c.Binary, filepath.Join(c.Dir, "tls")); err != nil {
+			return nil, err
+		}
+	}
 	var join []string
 	for i := range c.Servers {
 		s := &Server{Name: fmt.Sprintf("server-%d", i+1), cluster: cl}

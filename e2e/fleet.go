@@ -65,7 +65,12 @@ func (c *Cluster) StartFleet(binary, dir string) (*Fleet, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make pipe: %w", err), childIn.Close(), stdin.Close())
 	}
-	p, err := c.Group.Start(Command{Name: "fleet", Path: binary, Args: []string{dir}, Stdin: childIn, Stdout: childOut})
+	args := []string{dir}
+	if c.Certificates != nil {
+		cert, key := c.Certificates.Pair("client")
+		args = append(args, c.Certificates.CA(), cert, key)
+	}
+	p, err := c.Group.Start(Command{Name: "fleet", Path: binary, Args: args, Stdin: childIn, Stdout: childOut})
 	closed := errors.Join(childIn.Close(), childOut.Close()) // the process has its own
 	if err = errors.Join(err, closed); err != nil {
 		return nil, errors.Join(err, stdin.Close(), stdout.Close())

@@ -99,10 +99,24 @@ func newCluster(t *testing.T, ctx context.Context, dir string, servers int, sett
 	return c
 }
 
+// newPlainCluster is newCluster without TLS, for scenarios that speak to the RPC port themselves.
+func newPlainCluster(t *testing.T, ctx context.Context, dir string, servers int, settings string) *Cluster {
+	t.Helper()
+	c := configure(t, ClusterConfig{Dir: dir, Servers: servers, ServerBlock: settings, Plain: true})
+	must(t, c.Start(ctx))
+	return c
+}
+
 // prepareCluster configures servers without starting them.
 func prepareCluster(t *testing.T, dir string, servers int, settings string) *Cluster {
 	t.Helper()
-	c, err := NewCluster(ClusterConfig{Binary: programs.rollcall, Dir: dir, Servers: servers, ServerBlock: settings})
+	return configure(t, ClusterConfig{Dir: dir, Servers: servers, ServerBlock: settings})
+}
+
+func configure(t *testing.T, conf ClusterConfig) *Cluster {
+	t.Helper()
+	conf.Binary = programs.rollcall
+	c, err := NewCluster(conf)
 	must(t, err)
 	t.Cleanup(func() {
 		c.Close()

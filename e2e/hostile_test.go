@@ -26,7 +26,7 @@ const raftConnLimit = 128
 func TestNonsenseAtTheRPCPortHarmsNobody(t *testing.T) {
 	t.Parallel()
 	ctx, dir := scenario(t)
-	c := newCluster(t, ctx, dir, 3, quickHeartbeats)
+	c := newPlainCluster(t, ctx, dir, 3, quickHeartbeats)
 	leader, err := c.WaitLeader(ctx)
 	must(t, err)
 	a := newAgents(t, c, AgentConfig{Name: "node-1", Servers: []string{leader.RPC}})[0]

@@ -35,7 +35,7 @@ func TestAnIndependentClientRunsAFleetWithoutAnError(t *testing.T) {
 		t.Fatalf("build the independent client: %v\n%s", err, out)
 	}
 
-	c := newCluster(t, ctx, dir, 3, "")
+	c := newPlainCluster(t, ctx, dir, 3, "")
 	must(t, c.WaitVoters(ctx))
 	const count = 200
 	run := exec.CommandContext(ctx, program, "-addrs="+strings.Join(c.RPCAddrs(), ","), fmt.Sprintf("-nodes=%d", count), "-conc=16", "-conns=6")

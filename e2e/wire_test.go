@@ -156,7 +156,7 @@ func empty(v any) error {
 // A client agent of 2.0 lives its life on raw sockets, through a follower.
 func TestTheLifeOfAClientAgentByteByByte(t *testing.T) {
 	ctx, dir := scenario(t)
-	c := newCluster(t, ctx, dir, 3, "")
+	c := newPlainCluster(t, ctx, dir, 3, "")
 	must(t, c.WaitVoters(ctx))
 	leader, err := c.WaitLeader(ctx)
 	must(t, err)
@@ -168,7 +168,7 @@ func TestTheLifeOfAClientAgentByteByByte(t *testing.T) {
 // An agent from before identities works with its secret ID, and gets none.
 func TestAnOlderClientAgentWorksAndGetsNoIdentity(t *testing.T) {
 	ctx, dir := scenario(t)
-	c := newCluster(t, ctx, dir, 1, "")
+	c := newPlainCluster(t, ctx, dir, 1, "")
 	a := newActor(t, c)
 	must(t, a.connect(ctx, c.Servers[0].RPC))
 	nothing := registered(nil)
@@ -193,7 +193,7 @@ func TestNodesOfEveryVersionComeBackAsTheyWereSent(t *testing.T) {
 	for _, version := range []string{"1.11.0", "2.0.5"} {
 		t.Run(version, func(t *testing.T) {
 			ctx, dir := scenario(t)
-			c := newCluster(t, ctx, dir, 1, "")
+			c := newPlainCluster(t, ctx, dir, 1, "")
 			a := newActor(t, c)
 			must(t, a.connect(ctx, c.Servers[0].RPC))
 			want := registered(some)
@@ -272,7 +272,7 @@ func checkNodeJSON(t *testing.T, ctx context.Context, a *actor) {
 // The kinds of connections of before are understood, too.
 func TestConnectionsOfBeforeAreUnderstood(t *testing.T) {
 	ctx, dir := scenario(t)
-	c := newCluster(t, ctx, dir, 1, "")
+	c := newPlainCluster(t, ctx, dir, 1, "")
 	plain, err := wire.DialPlain(ctx, c.Servers[0].RPC)
 	must(t, err)
 	defer plain.Close()
@@ -296,7 +296,7 @@ func TestConnectionsOfBeforeAreUnderstood(t *testing.T) {
 // A client agent goes on with what it has when the leader dies and when servers are started anew.
 func TestAClientAgentSurvivesALeaderChangeAndRestarts(t *testing.T) {
 	ctx, dir := scenario(t)
-	c := newCluster(t, ctx, dir, 3, "")
+	c := newPlainCluster(t, ctx, dir, 3, "")
 	must(t, c.WaitVoters(ctx))
 	leader, err := c.WaitLeader(ctx)
 	must(t, err)

@@ -1,11 +1,12 @@
 // Command fleet is many nodes in one process, for the scenarios of package e2e: every node is a client of its own, with its own
-// state directory below the folder given as argument and its own connections, so that servers can't tell it from an agent.
+// state directory below the folder given as argument and its own connections, so that servers can't tell it from an agent. With the files of an authority, a certificate and its key it uses TLS.
 // It takes commands from standard input and answers on standard output, one JSON document a line (see package e2e). It ends
 // with its standard input.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,23 +15,28 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/rollcall-id/rollcall/certs"
 	"github.com/rollcall-id/rollcall/client"
 	"github.com/rollcall-id/rollcall/e2e"
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: fleet DIR")
+	if len(os.Args) != 2 && len(os.Args) != 5 {
+		fmt.Fprintln(os.Stderr, "usage: fleet DIR [CA CERT KEY]")
 		os.Exit(2)
 	}
 	f := &fleet{
 		dir: os.Args[1], out: json.NewEncoder(os.Stdout),
 		log: hclog.New(&hclog.LoggerOptions{Name: "fleet", Level: hclog.Warn, Output: os.Stderr}),
 	}
-	err := f.run(os.Stdin)
+	err := f.protect(os.Args[2:])
+	if err == nil {
+		err = f.run(os.Stdin)
+	}
 	if err != nil {
 		f.say(e2e.FleetLine{Error: err.Error()})
 		fmt.Fprintln(os.Stderr, err)
@@ -41,7 +47,8 @@ func main() {
 type fleet struct {
 	dir   string
 	log   hclog.Logger
-	nodes []*client.Client // changed by run only
+	tls   func(addr string) *tls.Config // nil: in clear
+	nodes []*client.Client              // changed by run only
 	tasks sync.WaitGroup
 
 	mu  sync.Mutex // guards out
@@ -53,6 +60,22 @@ func (f *fleet) say(line e2e.FleetLine) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_ = f.out.Encode(line)
+}
+
+// protect takes the files of a node's certificate, if any were given, and follows their changes as an agent does.
+func (f *fleet) protect(files []string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	k, err := certs.New(certs.Config{
+		Block: "tls", Files: certs.Files{CA: files[0], Cert: files[1], Key: files[2]}, RPC: true, Region: "global", VerifyNames: true, Logger: f.log,
+	})
+	if err != nil {
+		return err
+	}
+	go k.Watch(context.Background(), time.Second)
+	f.tls = func(string) *tls.Config { return k.Outgoing("global") }
+	return nil
 }
 
 func (f *fleet) run(commands io.Reader) (err error) {
@@ -100,6 +123,7 @@ func (f *fleet) add(ctx context.Context, a *e2e.FleetAdd) error {
 	c, err := client.New(client.Config{
 		Region: "global", Datacenter: "dc1", Name: name, NodePool: a.Pool, StateDir: filepath.Join(f.dir, name),
 		Servers: servers, HTTPAddr: "127.0.0.1:" + strconv.Itoa(1024+i), Logger: f.log.Named(name),
+		DialTLS: f.tls,
 	})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)

@@ -75,7 +75,7 @@ var ladder = []rung{
 	{pkg: "e2e", may: []string{"structs", "snapshot", "api", "e2e/wire"}, blackBox: true},
 	{pkg: "e2e/demo", may: []string{"structs", "api", "e2e"}, blackBox: true},
 	// Hundreds of nodes in one process, which no command does.
-	{pkg: "e2e/fleet", may: []string{"client", "e2e"}},
+	{pkg: "e2e/fleet", may: []string{"certs", "client", "e2e"}},
 	{pkg: "scripts/screenshot"},
 	{pkg: "bench", may: []string{"structs", "rpc/transport", "snapshot", "fsm", "keyring", "api", "e2e"}},
 
