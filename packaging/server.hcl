@@ -36,7 +36,7 @@ server {
     retry_interval = "10s"
   }
 
-  # Encrypts gossip. Make it once with `openssl rand -base64 32`, use the same
+  # Encrypts gossip. Make it once with `rollcall operator gossip keyring generate`, use the same
   # on all servers, and keep it out of version control: any *.hcl file in this
   # folder is read, so it may live in one of its own.
   # encrypt = ""
