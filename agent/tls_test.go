@@ -243,3 +243,56 @@ func TestABadCertificateEndsTheStartBeforeAnythingListens(t *testing.T) {
 		}
 	}
 }
+
+func TestNoRequestIsDroppedWhileCertificatesAreReplaced(t *testing.T) {
+	ca, dir := newAuthority(t), t.TempDir()
+	ca.put(t, dir, ca.issue(t, certs.RoleServer))
+	text := anyPort + tlsBlock(dir)
+	p := launch(t, Options{Config: parse(t, config.DevConfig(), text), Reload: func() (*config.Config, error) { return parse(t, config.DevConfig(), text), nil }})
+	base := "https://" + p.httpAddr(t) + "/v1/agent/health?type=server"
+	cli := ca.issue(t, certs.RoleCLI)
+	eventually(t, "a leader", func() error {
+		code, body, _, err := fetch(t, ca.browser(t, &cli), base)
+		if err != nil || code != http.StatusOK {
+			return fmt.Errorf("%d %s (%v)", code, body, err)
+		}
+		return nil
+	})
+	fresh, kept := ca.browser(t, &cli), ca.browser(t, &cli)
+	kept.Transport.(*http.Transport).DisableKeepAlives = false
+	defer kept.CloseIdleConnections()
+	done := make(chan struct{})
+	failed := make(chan error, 2)
+	for _, c := range []*http.Client{fresh, kept} {
+		go func() {
+			for {
+				select {
+				case <-done:
+					failed <- nil
+					return
+				default:
+				}
+				if code, body, _, err := fetch(t, c, base); err != nil || code != http.StatusOK {
+					failed <- fmt.Errorf("%d %s (%w)", code, body, err)
+					return
+				}
+			}
+		}()
+	}
+	for n := 1; n <= 5; n++ {
+		ca.put(t, dir, ca.issue(t, certs.RoleServer))
+		p.signals <- syscall.SIGHUP
+		eventually(t, "the new certificate", func() error {
+			if got := strings.Count(p.log.String(), "certificates loaded"); got < n {
+				return fmt.Errorf("loaded %d times, want %d", got, n)
+			}
+			return nil
+		})
+	}
+	close(done)
+	for range 2 {
+		if err := <-failed; err != nil {
+			t.Errorf("a request while certificates were replaced: %v", err)
+		}
+	}
+}
