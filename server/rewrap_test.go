@@ -91,6 +91,7 @@ func rewrapAll(t *testing.T, provider string, servers ...*Server) {
 // often that went well. Any failure that is not the loss of a leader is an error of the test.
 func renewAlways(t *testing.T, servers ...*Server) (stop func() int) {
 	t.Helper()
+	servers = slices.Clone(servers) // the caller puts others in their places
 	pool := newPool(t)
 	n := testNode()
 	token := *register(t, pool, servers[0].RPCAddr(), n, "").SignedIdentity
