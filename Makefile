@@ -17,10 +17,10 @@ COMMIT  ?= $(shell git describe --always --dirty --exclude='*' --abbrev=12 2>/de
 LDFLAGS := -s -w -X $(PKG).Commit=$(COMMIT) $(if $(VERSION),-X $(PKG).Version=$(VERSION))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check e2e bench fuzz cover
+.PHONY: help build demo test check e2e conformance bench fuzz cover
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 build: ## static binary in bin/rollcall (VERSION=1.2.3 stamps a release)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/rollcall
@@ -40,6 +40,9 @@ check: ## formatting, vet, staticcheck, go.mod; changes nothing
 
 e2e: ## clusters of real processes (minutes)
 	$(GO) test $(RACE) -tags '$(TAGS),e2e' -count=1 -timeout 30m ./e2e/...
+
+conformance: ## the Go SDK's own tests against our binary (a minute)
+	$(GO) run ./e2e/conformance
 
 bench: ## throughput of a three-server cluster, beside the machine's limits
 	$(GO) run ./bench

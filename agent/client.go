@@ -26,7 +26,7 @@ func (a *agent) startClient(ctx context.Context, httpBound net.Addr) error {
 	a.client, err = client.New(client.Config{
 		Region: c.Region, Datacenter: c.Datacenter, Name: c.Name, NodePool: c.Client.NodePool, NodeClass: c.Client.NodeClass,
 		Meta: c.Client.Meta, StateDir: c.Client.StateDir, Servers: servers, HTTPAddr: httpAddr,
-		IntroToken: a.opts.IntroToken, Dev: c.DevMode, Logger: a.log, Logs: a.log,
+		IntroToken: a.opts.IntroToken, Dev: c.DevMode, EnableDebug: c.EnableDebug, Logger: a.log, Logs: a.log,
 		HTTPTLS: c.TLS.HTTP, DialTLS: a.dialTLS(),
 	})
 	if err != nil {
@@ -98,7 +98,7 @@ func (a *agent) httpConfig(listeners []net.Listener) httpapi.Config {
 	c := a.config
 	conf := httpapi.Config{
 		Logger: a.log, Logs: a.log, Listeners: listeners, Region: c.Region, Datacenter: c.Datacenter, NodeName: c.Name,
-		MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, MaxRequestsPerClient: c.Limits.HTTPMaxRequestsPerClient,
+		EnableDebug: c.EnableDebug, MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, MaxRequestsPerClient: c.Limits.HTTPMaxRequestsPerClient,
 		MaxBytesPerClient: c.Limits.HTTPMaxBytesPerClient, MaxBodyBytes: c.Limits.HTTPMaxBodyBytes,
 		HeaderTimeout: c.Limits.HTTPHeaderTimeout, BodyTimeout: c.Limits.HTTPBodyTimeout, RetryAfter: c.Limits.RetryAfter,
 		HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout,

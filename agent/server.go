@@ -91,7 +91,7 @@ func serverConfig(c *config.Config, log hclog.Logger) (server.Config, error) {
 	s.RPC.MaxInFlight, s.RPC.MaxBlocking = c.Limits.RPCMaxInFlight, c.Limits.RPCMaxBlocking
 	s.RPC.RetryAfter, s.RPC.HostileLogRate = c.Limits.RetryAfter, c.Limits.HostileLogRate
 	in := c.Server.ClientIntroduction
-	s.RPC.Issuer = c.Server.OIDCIssuer
+	s.RPC.Issuer, s.RPC.EnableDebug = c.Server.OIDCIssuer, c.EnableDebug
 	s.RPC.Introduction = rpc.Introduction{Enforcement: in.Enforcement, DefaultTTL: in.DefaultIdentityTTL, MaxTTL: in.MaxIdentityTTL}
 	var err error
 	if s.Keys, err = keyConfig(c, log); err != nil {

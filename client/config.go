@@ -43,6 +43,8 @@ type Config struct {
 	IntroToken string
 	// Dev retries within a second, for servers that start in the same process.
 	Dev bool
+	// EnableDebug lets servers take profiles of this agent for operators.
+	EnableDebug bool
 	// Version is our own release, reported as attribute rollcall.version. Default: that of the binary.
 	Version string
 	Logger  hclog.Logger // nil: no logging

@@ -34,6 +34,8 @@ var (
 		"Cpu":    map[string]any{"CpuShares": 0, "TotalCpuCores": 0, "ReservableCpuCores": nil},
 		"Memory": map[string]any{"MemoryMB": 0},
 		"Disk":   map[string]any{"DiskMB": 0},
+		// Ports that a task could be given. Peers look for the range that they know.
+		"MinDynamicPort": 20000, "MaxDynamicPort": 32000,
 	})
 	noReservedResources = mustEncode(map[string]any{
 		"Cpu":      map[string]any{"CpuShares": 0, "ReservedCpuCores": nil},

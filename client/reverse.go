@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rollcall-id/rollcall/host"
 	"github.com/rollcall-id/rollcall/rpc/transport"
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -23,6 +24,7 @@ var reverseMethods = map[string]map[string]func(reverse, context.Context, []byte
 	"NodeIdentity": {"Get": reverse.getIdentity, "Renew": reverse.renewIdentity},
 	"NodeMeta":     {"Read": reverse.readMeta, "Apply": reverse.applyMeta},
 	"ClientStats":  {"Stats": reverse.hostStats},
+	"Agent":        {"Host": reverse.describeHost, "Profile": reverse.takeProfile},
 }
 
 // ServeRPC answers for this node.
@@ -107,4 +109,29 @@ func (r reverse) hostStats(ctx context.Context, body []byte) (any, error) {
 		return nil, err
 	}
 	return &structs.ClientStatsResponse{HostStats: raw}, nil
+}
+
+func (r reverse) describeHost(_ context.Context, body []byte) (any, error) {
+	var req structs.AgentRequest
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
+		return nil, err
+	}
+	return &structs.AgentHostResponse{AgentID: r.c.NodeID(), HostData: host.Describe()}, nil
+}
+
+func (r reverse) takeProfile(ctx context.Context, body []byte) (any, error) {
+	var req structs.AgentProfileRequest
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
+		return nil, err
+	}
+	if !r.c.cfg.EnableDebug {
+		return nil, host.ErrProfilesOff
+	}
+	r.c.log.Info("a server takes a profile of this agent", "kind", req.Kind, "seconds", req.Seconds)
+	out, err := host.Profile(ctx, &req, host.MaxNodeProfileBytes)
+	if err != nil {
+		return nil, err
+	}
+	out.AgentID = r.c.NodeID()
+	return out, nil
 }

@@ -19,6 +19,8 @@ type Config struct {
 	DataDir  string `cfg:"data_dir"`
 	LogLevel string `cfg:"log_level,reload"`
 	LogJSON  bool   `cfg:"log_json"`
+	// EnableDebug lets /v1/agent/pprof take profiles of this agent.
+	EnableDebug bool `cfg:"enable_debug"`
 	// BindAddr is the IP address, or template, that every listener without an entry in Addresses uses.
 	BindAddr  string    `cfg:"bind_addr"`
 	Ports     Ports     `cfg:"ports"`

@@ -91,6 +91,7 @@ func DevConfig() *Config {
 	c := DefaultConfig()
 	c.DevMode = true
 	c.LogLevel = "debug"
+	c.EnableDebug = true
 	c.BindAddr = "127.0.0.1"
 	c.Server.Enabled = true
 	c.Server.BootstrapExpect = 1

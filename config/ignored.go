@@ -4,7 +4,7 @@ package config
 // meaning here: they belong to scheduling, to integrations or to parts of the product this is not. They are accepted, so
 // that an existing file loads, and each one is warned about.
 var ignored = map[string]map[string]bool{
-	"": set("audit", "common_plugin_dir", "consul", "disable_anonymous_signature", "disable_update_check", "enable_debug",
+	"": set("audit", "common_plugin_dir", "consul", "disable_anonymous_signature", "disable_update_check",
 		"enable_syslog", "eventlog", "http_api_response_headers", "log_file", "log_include_location", "log_rotate_bytes",
 		"log_rotate_duration", "log_rotate_max_files", "plugin", "plugin_dir", "reporting", "rpc", "sentinel",
 		"syslog_facility", "ui", "users", "vault"),

@@ -52,6 +52,7 @@ func TestRoutesComeDownToTheMethodsInTheirLine(t *testing.T) {
 	reached := map[string]bool{}
 	for _, tc := range append(slices.Clone(routeCases),
 		routeCase{method: "GET", path: "/.well-known/jwks.json"}, routeCase{method: "GET", path: "/.well-known/openid-configuration"},
+		routeCase{method: "GET", path: "/v1/agent/host"}, routeCase{method: "GET", path: "/v1/agent/pprof/heap"},
 		routeCase{method: "GET", path: "/v1/event/stream"}, routeCase{method: "GET", path: "/v1/agent/monitor"}) {
 		rec := &recorder{fakeRPC: fakeRPC{answer: map[string]any{tc.rpc: tc.reply}}}
 		api, err := New(Config{Region: "global"}, rec, &fakeServer{}, nil)

@@ -19,7 +19,7 @@ func TestAgentSelf(t *testing.T) {
 		c.AgentConfig = func() map[string]any { return map[string]any{"data_dir": "/d"} }
 	})
 	want(t, do(api, "GET", "/v1/agent/self", ""), 200, `{"config":{"Datacenter":"dc1","NodeName":"s1","Region":"global","data_dir":"/d"},`+
-		`"member":{"Name":"s1.global","Addr":"127.0.0.1","Port":4648,"Tags":null,"Status":"alive","ProtocolMin":0,"ProtocolMax":0,"ProtocolCur":0,`+
+		`"member":{"Name":"s1.global","Addr":"127.0.0.1","Port":4648,"Tags":{"id":"s1-id"},"Status":"alive","ProtocolMin":0,"ProtocolMax":0,"ProtocolCur":0,`+
 		`"DelegateMin":0,"DelegateMax":0,"DelegateCur":0},"stats":{"client":{"node_id":"`+nodeID+`"},"nomad":{"leader":"true"}}}`)
 	want(t, do(newAPI(t, &fakeRPC{}, nil, nil), "GET", "/v1/agent/self", ""), 200,
 		`{"config":{"Datacenter":"dc1","NodeName":"s1","Region":"global"},"member":null,"stats":{}}`)

@@ -333,5 +333,9 @@ func FuzzRequest(f *testing.F) {
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
 		checkAnswer(t, w)
+		// The servers answer everything but streams; an agent that knows no leader is unhealthy, and says so by 500.
+		if w.Code >= 500 && w.Code != http.StatusNotImplemented && path != "/v1/agent/health" && !streams[path] {
+			t.Errorf("%q %q?%q answered %d %s", method, path, query, w.Code, w.Body)
+		}
 	})
 }

@@ -109,7 +109,7 @@ func (s *fakeServer) Stats() map[string]map[string]string {
 }
 
 func (s *fakeServer) LocalMember() *structs.ServerMember {
-	return &structs.ServerMember{Name: "s1.global", Addr: []byte{127, 0, 0, 1}, Port: 4648, Status: "alive"}
+	return &structs.ServerMember{Name: "s1.global", Addr: []byte{127, 0, 0, 1}, Port: 4648, Status: "alive", Tags: map[string]string{"id": "s1-id"}}
 }
 
 type fakeClient struct {

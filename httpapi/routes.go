@@ -56,6 +56,11 @@ var routeTable = []route{
 	{get, "/v1/regions", listRegions, via("Region.List")},
 
 	{get, "/v1/agent/self", getAgent, here(acl.AgentRead)},
+	{get, "/v1/agent/host", getHost, via("Agent.Host").orHere(acl.AgentRead)},
+	{get, "/v1/agent/pprof/{kind}", getProfile, via("Agent.Profile").orHere(acl.AgentWrite)},
+	{get, "/v1/agent/schedulers", listSchedulers, here(acl.AgentRead)},
+	{get, "/v1/agent/schedulers/config", getSchedulerWorkers, here(acl.AgentRead)},
+	{put, "/v1/agent/schedulers/config", setSchedulerWorkers, here(acl.AgentWrite)},
 	{get, "/v1/agent/members", listMembers, via("Status.Members")},
 	{get, "/v1/agent/health", getAgentHealth, public},
 	{put, "/v1/agent/join", joinServers, here(acl.AgentWrite)},

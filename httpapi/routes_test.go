@@ -416,6 +416,7 @@ var testedElsewhere = []string{
 	"GET /v1/agent/keyring/list", "PUT /v1/agent/keyring/install", "PUT /v1/agent/keyring/use", "PUT /v1/agent/keyring/remove",
 	"GET /v1/agent/servers", "PUT /v1/agent/servers", "GET /v1/metrics", "GET /.well-known/jwks.json",
 	"GET /v1/operator/snapshot", "PUT /v1/operator/snapshot", "GET /v1/event/stream", "GET /v1/agent/monitor",
+	"GET /v1/agent/host", "GET /v1/agent/pprof/heap", "GET /v1/agent/schedulers", "GET /v1/agent/schedulers/config", "PUT /v1/agent/schedulers/config",
 }
 
 func TestEveryRouteIsTested(t *testing.T) {

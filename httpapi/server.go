@@ -51,6 +51,8 @@ type Config struct {
 	HandshakeTimeout time.Duration
 	// Public leaves only what is for everyone: the keys, OIDC discovery and health.
 	Public bool
+	// EnableDebug lets an agent without a server be profiled.
+	EnableDebug bool
 	// MaxConnsPerClient is how many connections one IP address may hold open; 0 or less means no limit.
 	MaxConnsPerClient int
 	// MaxRequestsPerClient is how many requests it may have under way, MaxBytesPerClient how many bytes of bodies, with

@@ -71,6 +71,9 @@ var accessTable = map[string]Access{
 	"Operator.SnapshotSave":              change(acl.SnapshotSave),
 	"Operator.SnapshotRestore":           change(acl.Management),
 
+	"Agent.Host":    read(acl.AgentRead),
+	"Agent.Profile": change(acl.AgentWrite),
+
 	"System.GarbageCollect":        change(acl.Management),
 	"System.ReconcileJobSummaries": change(acl.Management),
 

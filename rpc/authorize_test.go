@@ -49,17 +49,21 @@ var credentials = []credential{
 var requests = map[string]func(token string) any{
 	"ACL.CreateClientIntroductionToken": func(t string) any { return &structs.ClientIntroductionRequest{WriteRequest: write(t)} },
 	"Absent.List":                       generic,
-	"Alloc.GetAllocs":                   func(t string) any { return &structs.AllocsGetRequest{QueryOptions: query(t)} },
-	"Keyring.Delete":                    func(t string) any { return &structs.KeyringDeleteRequest{KeyID: uuid(3), WriteRequest: write(t)} },
-	"Keyring.GetConfig":                 generic,
-	"Keyring.List":                      generic,
-	"Keyring.ListPublic":                generic,
-	"Keyring.Status":                    func(token string) any { return &structs.GenericRequest{QueryOptions: query(token)} },
-	"Keyring.ServerStatus":              func(token string) any { return &structs.GenericRequest{QueryOptions: query(token)} },
-	"Keyring.Rewrap":                    func(token string) any { return &structs.KeyringRewrapRequest{WriteRequest: write(token)} },
-	"Keyring.Rotate":                    func(t string) any { return &structs.KeyringRotateRequest{WriteRequest: write(t)} },
-	"Namespace.GetNamespace":            func(t string) any { return &structs.NamespaceSpecificRequest{Name: "default", QueryOptions: query(t)} },
-	"Namespace.ListNamespaces":          generic,
+	"Agent.Host":                        func(t string) any { return &structs.AgentRequest{QueryOptions: query(t)} },
+	"Agent.Profile": func(t string) any {
+		return &structs.AgentProfileRequest{Kind: "heap", AgentRequest: structs.AgentRequest{QueryOptions: query(t)}}
+	},
+	"Alloc.GetAllocs":          func(t string) any { return &structs.AllocsGetRequest{QueryOptions: query(t)} },
+	"Keyring.Delete":           func(t string) any { return &structs.KeyringDeleteRequest{KeyID: uuid(3), WriteRequest: write(t)} },
+	"Keyring.GetConfig":        generic,
+	"Keyring.List":             generic,
+	"Keyring.ListPublic":       generic,
+	"Keyring.Status":           func(token string) any { return &structs.GenericRequest{QueryOptions: query(token)} },
+	"Keyring.ServerStatus":     func(token string) any { return &structs.GenericRequest{QueryOptions: query(token)} },
+	"Keyring.Rewrap":           func(token string) any { return &structs.KeyringRewrapRequest{WriteRequest: write(token)} },
+	"Keyring.Rotate":           func(t string) any { return &structs.KeyringRotateRequest{WriteRequest: write(t)} },
+	"Namespace.GetNamespace":   func(t string) any { return &structs.NamespaceSpecificRequest{Name: "default", QueryOptions: query(t)} },
+	"Namespace.ListNamespaces": generic,
 	"Node.BatchDeregister": func(t string) any {
 		return &structs.NodeBatchDeregisterRequest{NodeIDs: []string{nodeID(1)}, WriteRequest: write(t)}
 	},

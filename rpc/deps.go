@@ -80,6 +80,12 @@ type Heartbeats interface {
 	Clear(nodeIDs ...string)
 }
 
+// Drains are completed by the leader once they have begun.
+type Drains interface {
+	// Begun tells of a node that drains. It does not wait.
+	Begun(nodeID string)
+}
+
 // Cluster is the membership as gossip knows it.
 type Cluster interface {
 	// Servers are the live servers of this region as agents reach them; never empty.
@@ -128,6 +134,8 @@ type Config struct {
 	// VerifyServerHostname checks the role and region in the certificates of callers, TLSUpgradeMode lets in those without TLS.
 	VerifyServerHostname bool
 	TLSUpgradeMode       bool
+	// EnableDebug lets this server be profiled.
+	EnableDebug bool
 	// HoldTimeout is how long a call waits for a leader.
 	HoldTimeout time.Duration
 	// NodeTimeout is how long a node may take to answer what a server asks of it.
@@ -178,6 +186,7 @@ type Deps struct {
 	Keyring    Keyring
 	Custody    KeyCustody
 	Heartbeats Heartbeats
+	Drains     Drains
 	Cluster    Cluster
 	Operator   Operator
 	Snapshots  Snapshots

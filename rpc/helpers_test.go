@@ -48,6 +48,7 @@ type world struct {
 	leader    *fakeLeader
 	beats     *fakeHeartbeats
 	cluster   *fakeCluster
+	drains    fakeDrains
 	operator  *fakeOperator
 	pool      *fakePool
 	sessions  *Sessions
@@ -110,7 +111,7 @@ func newWorldAt(t testing.TB, now time.Time, change ...func(*Config)) *world {
 	w.srv = New(cfg, Deps{
 		Logger: w.log, Logs: w.log,
 		State: func() State { return w.fsm.State() }, Raft: w.raft, Leader: w.leader, Keyring: worldKeyring{w},
-		Heartbeats: w.beats, Cluster: w.cluster, Operator: w.operator, Custody: &w.custody, Pool: w.pool, Sessions: w.sessions,
+		Heartbeats: w.beats, Drains: &w.drains, Cluster: w.cluster, Operator: w.operator, Custody: &w.custody, Pool: w.pool, Sessions: w.sessions,
 		Events: worldEvents{broker},
 		Clock:  w.clock.Now, Metrics: w.metrics,
 		NewUUID: func() string { return uuid(0xff0000 + int(w.uuids.Add(1))) },
@@ -467,6 +468,11 @@ func (h *fakeHeartbeats) Clear(ids ...string) {
 	defer h.mu.Unlock()
 	h.cleared = append(h.cleared, ids...)
 }
+
+// fakeDrains remembers which drains began.
+type fakeDrains struct{ begun []string }
+
+func (d *fakeDrains) Begun(id string) { d.begun = append(d.begun, id) }
 
 type fakeCluster struct {
 	members    []*structs.ServerMember

@@ -16,6 +16,7 @@ func (s *Server) registerMethods() {
 	s.registerIntroductionMethods()
 	s.registerOperatorMethods()
 	s.registerSystemMethods()
+	s.registerAgentMethods()
 	s.registerSearchMethods()
 	s.registerNamespaceMethods()
 	s.registerAbsentMethods()

@@ -66,8 +66,8 @@ func (s *Server) nodeBatchDeregister(_ *Call, req *structs.NodeBatchDeregisterRe
 	return nil
 }
 
-// nodeUpdateDrain starts, changes or ends a node's drain. In a cluster without allocations a node that is
-// ineligible is drained, so nothing has to be waited for.
+// nodeUpdateDrain starts, changes or ends a node's drain. One that was started the leader completes in a moment, as no
+// allocations have to leave the node.
 func (s *Server) nodeUpdateDrain(c *Call, req *structs.NodeUpdateDrainRequest, reply *structs.NodeChangeResponse) error {
 	n, err := c.node(req.NodeID)
 	if err != nil {
@@ -94,6 +94,9 @@ func (s *Server) nodeUpdateDrain(c *Call, req *structs.NodeUpdateDrainRequest, r
 	applied, err := s.deps.Raft.Apply(structs.NodeUpdateDrainMsg, req)
 	if err != nil {
 		return fmt.Errorf("update drain of node %s: %w", req.NodeID, err)
+	}
+	if req.DrainStrategy != nil {
+		s.deps.Drains.Begun(req.NodeID)
 	}
 	reply.NodeModifyIndex, reply.Index = applied.Index, applied.Index
 	return nil

@@ -105,6 +105,7 @@ func (s *Server) lead(ctx context.Context) {
 		})
 	})
 	tasks.run(func() { s.followRestores(ctx, st) })
+	tasks.run(func() { s.completeDrains(ctx) })
 	tasks.run(func() { s.checkDigests(ctx) })
 	<-ctx.Done()
 	s.stepDown()

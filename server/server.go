@@ -41,6 +41,7 @@ type Server struct {
 	pool       *transport.Pool
 	transport  *transport.Server
 	heartbeats *heartbeats
+	drains     drains // that began and are to be completed
 	lease      *lease
 	gossip     *gossip
 	autopilot  *autopilot.Autopilot
@@ -98,7 +99,7 @@ func New(cfg Config) (_ *Server, err error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger.Named("server"), leaderCh: make(chan bool, 16), reconcile: make(chan struct{}, 1),
 		membersSeen: make(chan struct{}, 1),
-		failed:      make(chan error, 1), heartbeats: newHeartbeats(cfg.Heartbeat), sessions: rpc.NewSessions(),
+		failed:      make(chan error, 1), heartbeats: newHeartbeats(cfg.Heartbeat), drains: make(drains, drainQueue), sessions: rpc.NewSessions(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
@@ -198,7 +199,7 @@ func (s *Server) wire() {
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
 	deps := rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
-		Keyring: s.endpointKeyring(), Custody: s, Heartbeats: s.heartbeats, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Pool: s.pool,
+		Keyring: s.endpointKeyring(), Custody: s, Heartbeats: s.heartbeats, Drains: s.drains, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Pool: s.pool,
 		Sessions: s.sessions, Clock: s.cfg.Clock, NewUUID: newUUID, Metrics: globalMetrics{},
 	}
 	if s.events != nil {
@@ -271,7 +272,7 @@ func (s *Server) ForceLeave(_ context.Context, name string, prune bool) error {
 		}
 		return s.gossip.serf.RemoveFailedNode(m.Name)
 	}
-	return structs.Coded(404, "no server is named %q in the gossip pool", name)
+	return nil // it is gone, which was asked for
 }
 
 // LocalMember is this server in the gossip pool.

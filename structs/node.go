@@ -160,6 +160,7 @@ const (
 	NodeDrainSetEvent        = "Node drain strategy set"
 	NodeDrainUpdatedEvent    = "Node drain strategy updated"
 	NodeDrainDisabledEvent   = "Node drain disabled"
+	NodeDrainCompleteEvent   = "Node drain complete"
 )
 
 // NewNodeEvent returns an event at t, in UTC so that its bytes don't depend on a server's time zone.

@@ -47,19 +47,21 @@ var ladder = []rung{
 
 	// Who the other side of a connection is, by its certificate.
 	{pkg: "certs"},
+	// The machine below, as operators ask after it.
+	{pkg: "host", may: []string{"structs"}},
 
 	// Bytes in, decisions out. rpc knows neither state nor Raft: it declares
 	// the interfaces it needs and server fills them.
 	{pkg: "rpc/transport", may: []string{"structs"}},
-	{pkg: "rpc", may: []string{"structs", "acl", "certs", "monitor", "rpc/transport"}},
+	{pkg: "rpc", may: []string{"structs", "acl", "certs", "monitor", "host", "rpc/transport"}},
 
 	// The server knows the whole of its side and takes its own Config: neither
 	// a configuration file nor HTTP nor the client is known to it.
 	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "events", "fsm", "certs", "rpc", "rpc/transport"}},
 
 	// Both reach servers through rpc alone.
-	{pkg: "client", may: []string{"structs", "monitor", "rpc/transport"}},
-	{pkg: "httpapi", may: []string{"structs", "acl", "monitor", "rpc"}},
+	{pkg: "client", may: []string{"structs", "monitor", "host", "rpc/transport"}},
+	{pkg: "httpapi", may: []string{"structs", "acl", "monitor", "host", "rpc"}},
 
 	{pkg: "config"},
 	{pkg: "api", may: []string{"structs"}},
@@ -74,6 +76,8 @@ var ladder = []rung{
 	{pkg: "e2e/wire"}, // a client that shares no code with it
 	{pkg: "e2e", may: []string{"structs", "snapshot", "api", "e2e/wire"}, blackBox: true},
 	{pkg: "e2e/demo", may: []string{"structs", "api", "e2e"}, blackBox: true},
+	{pkg: "e2e/sdk", may: []string{"e2e"}, blackBox: true},
+	{pkg: "e2e/conformance", may: []string{"e2e"}, blackBox: true},
 	// Hundreds of nodes in one process, which no command does.
 	{pkg: "e2e/fleet", may: []string{"certs", "client", "e2e"}},
 	{pkg: "scripts/screenshot"},
