@@ -41,7 +41,7 @@ check: ## formatting, vet, staticcheck, go.mod; changes nothing
 e2e: ## clusters of real processes (minutes)
 	$(GO) test $(RACE) -tags '$(TAGS),e2e' -count=1 -timeout 30m ./e2e/...
 
-conformance: ## the Go SDK's own tests against our binary (a minute)
+conformance: ## the Go SDK's own tests against our binary (six minutes)
 	$(GO) run ./e2e/conformance
 
 bench: ## throughput of a three-server cluster, beside the machine's limits

@@ -3,6 +3,7 @@
 //
 // The tests are taken from the module cache, of the version in go.mod, and run in a copy outside of this repository. Those
 // that need what Rollcall does not have stand in not_applicable.txt, a line and a reason each; every other one must pass.
+// It takes six minutes, since one of them waits out a blocking query of five.
 // A test that is skipped, and a line of the list without a test, count as failures, so that neither hides anything.
 //
 // Many tests of the SDK start no server. They say nothing about Rollcall, so they are only counted.
