@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/rollcall-id/rollcall/client"
+	"github.com/rollcall-id/rollcall/config"
 	"github.com/rollcall-id/rollcall/httpapi"
 )
 
@@ -101,9 +102,9 @@ func (a *agent) httpConfig(listeners []net.Listener) httpapi.Config {
 		EnableDebug: c.EnableDebug, MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, MaxRequestsPerClient: c.Limits.HTTPMaxRequestsPerClient,
 		MaxBytesPerClient: c.Limits.HTTPMaxBytesPerClient, MaxBodyBytes: c.Limits.HTTPMaxBodyBytes,
 		HeaderTimeout: c.Limits.HTTPHeaderTimeout, BodyTimeout: c.Limits.HTTPBodyTimeout, RetryAfter: c.Limits.RetryAfter,
-		HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout,
-		AgentConfig:      func() map[string]any { return a.shown.Load().Redacted() },
-		Metrics:          a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,
+		HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout, ACL: httpACL(c),
+		AgentConfig: func() map[string]any { return a.shown.Load().Redacted() },
+		Metrics:     a.tel.inmem, PrometheusMetrics: a.tel.prometheus != nil,
 	}
 	if a.tel.prometheus != nil {
 		conf.PrometheusGatherer = a.tel.prometheus
@@ -126,4 +127,14 @@ func (a *agent) newHTTP(conf httpapi.Config) (*httpapi.HTTPServer, error) {
 		closeAll(conf.Listeners)
 	}
 	return s, err
+}
+
+// httpACL says how the API checks tokens by itself. A server has policies and tokens at hand and keeps no copies; an
+// agent without one keeps them as long as it is told.
+func httpACL(c *config.Config) httpapi.ACLConfig {
+	a := httpapi.ACLConfig{Enabled: c.ACL.Enabled}
+	if !c.Server.Enabled {
+		a.TokenTTL, a.PolicyTTL, a.RoleTTL = c.ACL.TokenTTL, c.ACL.PolicyTTL, c.ACL.RoleTTL
+	}
+	return a
 }

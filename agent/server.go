@@ -92,6 +92,7 @@ func serverConfig(c *config.Config, log hclog.Logger) (server.Config, error) {
 	s.RPC.RetryAfter, s.RPC.HostileLogRate = c.Limits.RetryAfter, c.Limits.HostileLogRate
 	in := c.Server.ClientIntroduction
 	s.RPC.Issuer, s.RPC.EnableDebug = c.Server.OIDCIssuer, c.EnableDebug
+	s.RPC.ACL = rpc.ACLConfig{Enabled: c.ACL.Enabled, MinTTL: c.ACL.MinExpirationTTL, MaxTTL: c.ACL.MaxExpirationTTL}
 	s.RPC.Introduction = rpc.Introduction{Enforcement: in.Enforcement, DefaultTTL: in.DefaultIdentityTTL, MaxTTL: in.MaxIdentityTTL}
 	var err error
 	if s.Keys, err = keyConfig(c, log); err != nil {

@@ -204,12 +204,14 @@ type Public struct {
 	KeyFile  string `cfg:"key_file,reload"`
 }
 
-// ACL is the acl block. Validate refuses Enabled: this version does not implement it.
+// ACL is the acl block.
 type ACL struct {
 	Enabled          bool          `cfg:"enabled"`
 	TokenTTL         time.Duration `cfg:"token_ttl"`
 	PolicyTTL        time.Duration `cfg:"policy_ttl"`
 	RoleTTL          time.Duration `cfg:"role_ttl"`
+	MinExpirationTTL time.Duration `cfg:"token_min_expiration_ttl"`
+	MaxExpirationTTL time.Duration `cfg:"token_max_expiration_ttl"`
 	ReplicationToken string        `cfg:"replication_token,secret"`
 }
 

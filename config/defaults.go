@@ -50,7 +50,7 @@ func DefaultConfig() *Config {
 		},
 		TLS:    TLS{MinVersion: "tls12"},
 		Public: Public{Port: DefaultPublicPort},
-		ACL:    ACL{TokenTTL: 30 * time.Second, PolicyTTL: 30 * time.Second, RoleTTL: 30 * time.Second},
+		ACL:    ACL{TokenTTL: 30 * time.Second, PolicyTTL: 30 * time.Second, RoleTTL: 30 * time.Second, MinExpirationTTL: time.Minute, MaxExpirationTTL: 24 * time.Hour},
 		Telemetry: Telemetry{
 			CollectionInterval:         time.Second,
 			InMemoryCollectionInterval: 10 * time.Second,

@@ -25,7 +25,6 @@ var ignored = map[string]map[string]bool{
 		"min_dynamic_port", "network_interface", "network_speed", "no_host_uuid", "node_max_allocs",
 		"nomad_service_discovery", "options", "preferred_address_family", "reserved", "template", "users"),
 	"tls": set("tls_prefer_server_cipher_suites"),
-	"acl": set("token_max_expiration_ttl", "token_min_expiration_ttl"),
 	"telemetry": set("allowed_metadata_keys_in_metrics", "circonus_api_app", "circonus_api_token", "circonus_api_url",
 		"circonus_broker_id", "circonus_broker_select_tag", "circonus_check_display_name",
 		"circonus_check_force_metric_activation", "circonus_check_id", "circonus_check_instance_id",

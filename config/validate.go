@@ -208,14 +208,15 @@ func (v *validator) aeadKeyring(k Keyring, key string) {
 
 func (v *validator) acl() {
 	a := v.ACL
-	if a.Enabled {
-		v.errorf("acl.enabled", "ACLs are not supported by this version; it would run without the protection asked for")
-	}
 	v.positive("acl.token_ttl", a.TokenTTL)
 	v.positive("acl.policy_ttl", a.PolicyTTL)
 	v.positive("acl.role_ttl", a.RoleTTL)
-	if a.ReplicationToken != "" && !a.Enabled {
-		v.warnf("acl.replication_token", "has no effect while acl.enabled is false")
+	v.positive("acl.token_min_expiration_ttl", a.MinExpirationTTL)
+	if a.MaxExpirationTTL < a.MinExpirationTTL {
+		v.errorf("acl.token_max_expiration_ttl", "must not be less than acl.token_min_expiration_ttl (%s), got %s", a.MinExpirationTTL, a.MaxExpirationTTL)
+	}
+	if a.ReplicationToken != "" {
+		v.warnf("acl.replication_token", "has no effect: tokens are not replicated between regions")
 	}
 }
 

@@ -220,15 +220,16 @@ func TestValidationTellsEveryProblemWithItsLine(t *testing.T) {
 			want: []string{"f:15: public.cert_file: and public.key_file must be given together"}},
 		{name: "leftovers of a public listener are warned about", top: "public {\n tls = true\n cert_file = \"/b\"\n}",
 			warn: []string{"f:13: public.tls: has no effect while public.enabled is false"}},
-		{name: "ACLs are refused, not ignored", top: "acl {\n enabled = true\n replication_token = \"x\"\n}",
-			want: []string{"f:13: acl.enabled: ACLs are not supported by this version; it would run without the protection asked for"}},
+		{name: "ACLs on", top: "acl {\n enabled = true\n token_min_expiration_ttl = \"1h\"\n token_max_expiration_ttl = \"48h\"\n}"},
+		{name: "a longest life that is shorter than the shortest", top: "acl {\n token_min_expiration_ttl = \"2h\"\n token_max_expiration_ttl = \"1h\"\n}",
+			want: []string{"f:14: acl.token_max_expiration_ttl: must not be less than acl.token_min_expiration_ttl (2h0m0s), got 1h0m0s"}},
 		{name: "ACL times are positive", top: "acl {\n token_ttl = \"0s\"\n policy_ttl = \"0s\"\n role_ttl = \"0s\"\n}",
 			want: []string{
 				"f:13: acl.token_ttl: must be more than 0s, got 0s",
 				"f:14: acl.policy_ttl: must be more than 0s, got 0s",
 				"f:15: acl.role_ttl: must be more than 0s, got 0s"}},
-		{name: "a replication token without ACLs is warned about", top: "acl {\n replication_token = \"x\"\n}",
-			warn: []string{"f:13: acl.replication_token: has no effect while acl.enabled is false"}},
+		{name: "a replication token is warned about", top: "acl {\n replication_token = \"x\"\n}",
+			warn: []string{"f:13: acl.replication_token: has no effect: tokens are not replicated between regions"}},
 
 		{name: "telemetry is checked",
 			top: "telemetry {\n collection_interval = \"0s\"\n in_memory_collection_interval = \"0s\"\n in_memory_retention_period = \"-1s\"\n" +

@@ -47,7 +47,7 @@ func (g *generator) aclCommand(w structs.WriteRequest) (structs.MessageType, any
 	case 6:
 		return structs.ACLTokenDeleteMsg, &structs.ACLTokenDeleteRequest{AccessorIDs: []string{g.accessor()}, WriteRequest: w}
 	case 7:
-		return structs.ACLTokenBootstrapMsg, &structs.ACLTokenBootstrapRequest{Token: g.token(), ResetIndex: g.r.Uint64N(3), WriteRequest: w}
+		return structs.ACLTokenBootstrapMsg, &structs.ACLTokenBootstrapCommand{Token: g.token(), ResetIndex: g.r.Uint64N(3), WriteRequest: w}
 	case 8, 9:
 		r := &structs.ACLRole{ID: g.roleID(), Name: g.pick("admin", "viewer", "auditor"), Policies: []*structs.ACLRolePolicyLink{{Name: g.policy()}}}
 		return structs.ACLRolesUpsertMsg, &structs.ACLRolesUpsertRequest{ACLRoles: []*structs.ACLRole{r}, AllowMissingPolicies: g.yes(), WriteRequest: w}

@@ -12,7 +12,7 @@ func (d *dispatchTable) registerACLTokens() {
 	register(d, structs.ACLTokenDeleteMsg, func(txn *state.Txn, index uint64, req *structs.ACLTokenDeleteRequest) (any, error) {
 		return nil, txn.DeleteACLTokens(index, req.AccessorIDs)
 	})
-	register(d, structs.ACLTokenBootstrapMsg, func(txn *state.Txn, index uint64, req *structs.ACLTokenBootstrapRequest) (any, error) {
+	register(d, structs.ACLTokenBootstrapMsg, func(txn *state.Txn, index uint64, req *structs.ACLTokenBootstrapCommand) (any, error) {
 		return nil, txn.BootstrapACLToken(index, req.ResetIndex, req.Token)
 	})
 	register(d, structs.OneTimeTokenUpsertMsg, func(txn *state.Txn, index uint64, req *structs.OneTimeToken) (any, error) {

@@ -103,7 +103,7 @@ func TestARequestWithAnythingMissingIsAppliedOrRefused(t *testing.T) {
 		structs.StateDigestCheckMsg: structs.StateDigestCheck{}, structs.FeatureGateMsg: structs.FeatureGateRequest{},
 		structs.ACLPolicyUpsertMsg: structs.ACLPolicyUpsertRequest{}, structs.ACLPolicyDeleteMsg: structs.ACLPolicyDeleteRequest{},
 		structs.ACLTokenUpsertMsg: structs.ACLTokenUpsertRequest{}, structs.ACLTokenDeleteMsg: structs.ACLTokenDeleteRequest{},
-		structs.ACLTokenBootstrapMsg: structs.ACLTokenBootstrapRequest{}, structs.OneTimeTokenUpsertMsg: structs.OneTimeToken{},
+		structs.ACLTokenBootstrapMsg: structs.ACLTokenBootstrapCommand{}, structs.OneTimeTokenUpsertMsg: structs.OneTimeToken{},
 		structs.OneTimeTokenDeleteMsg: structs.OneTimeTokenDeleteRequest{}, structs.OneTimeTokenExpireMsg: structs.OneTimeTokenExpireRequest{},
 		structs.ACLRolesUpsertMsg: structs.ACLRolesUpsertRequest{}, structs.ACLRolesDeleteMsg: structs.ACLRolesDeleteByIDRequest{},
 	}

@@ -43,8 +43,6 @@ func absent(path string) error {
 	case enterpriseParts[first]:
 		_, err := enterpriseOnly(nil)
 		return err
-	case first == "acl":
-		return badRequest("ACL support disabled")
 	}
 	return nil
 }

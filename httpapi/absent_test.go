@@ -99,7 +99,6 @@ func TestPartsThatAreNotHereSaySo(t *testing.T) {
 		{"quotas", "GET", "/v1/quotas", 501, "Nomad Enterprise only endpoint"},
 		{"a recommendation", "PUT", "/v1/recommendations/apply", 501, "Nomad Enterprise only endpoint"},
 		{"sentinel policies", "GET", "/v1/sentinel/policies", 501, "Nomad Enterprise only endpoint"},
-		{"access control", "PUT", "/v1/acl/bootstrap", 400, "ACL support disabled"},
 		{"the word alone", "GET", "/v1/jobsearch", 404, ""},
 		{"the word elsewhere", "GET", "/v2/jobs", 404, ""},
 		{"nothing at all", "GET", "/v1/", 404, ""},

@@ -43,6 +43,7 @@ type call struct {
 	params map[string]string
 	share  *quota.Share // what the client's address has taken
 	held   int          // bytes of it that this call took
+	access access       // of the route
 }
 
 // ServeHTTP finds the handler of a request and writes its answer.

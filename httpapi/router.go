@@ -55,7 +55,7 @@ func buildRoutes(table []route) *node {
 			if n.handle[m] != nil {
 				panic(fmt.Sprintf("route %s %s is in the table twice", m, r.pattern))
 			}
-			n.handle[m] = r.handle
+			n.handle[m] = r.checked()
 			n.allow = append(n.allow, m)
 		}
 	}

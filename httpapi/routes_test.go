@@ -347,6 +347,109 @@ var subsetCases = []routeCase{
 			`"Tags":{"port":"4647"},"Status":"alive","ProtocolMin":0,"ProtocolMax":0,"ProtocolCur":0,"DelegateMin":0,"DelegateMax":0,"DelegateCur":0}]}`,
 	},
 	{
+		name: "ACLs are bootstrapped with a random secret", method: "PUT", path: "/v1/acl/bootstrap", rpc: "ACL.Bootstrap",
+		args: &structs.ACLBootstrapRequest{WriteRequest: plainWrite}, reply: oneACLToken, want: aclTokenJSON, headers: map[string]string{"X-Nomad-Index": "7"},
+	},
+	{
+		name: "ACLs are bootstrapped with a secret that was given", method: "POST", path: "/v1/acl/bootstrap", rpc: "ACL.Bootstrap", body: `{"BootstrapSecret":"s"}`,
+		args: &structs.ACLBootstrapRequest{BootstrapSecret: "s", WriteRequest: plainWrite}, reply: oneACLToken, want: aclTokenJSON,
+	},
+	{
+		name: "tokens are listed", method: "GET", path: "/v1/acl/tokens?global=true", rpc: "ACL.ListTokens",
+		args: &structs.ACLTokenListRequest{GlobalOnly: true, QueryOptions: plainQuery}, want: `[]`,
+	},
+	{
+		name: "a token is made", method: "PUT", path: "/v1/acl/token", rpc: "ACL.UpsertTokens", body: `{"Name":"ci","Type":"client","Policies":["p"],"ExpirationTTL":"2h"}`,
+		args: &structs.ACLTokenUpsertRequest{
+			Tokens: []*structs.ACLToken{{Name: "ci", Type: "client", Policies: []string{"p"}, ExpirationTTL: 2 * time.Hour}}, WriteRequest: plainWrite,
+		},
+		reply: oneACLToken, want: aclTokenJSON,
+	},
+	{
+		name: "the caller's token, with the secret that was shown", method: "GET", path: "/v1/acl/token/self", rpc: "ACL.WhoAmI",
+		args: &structs.GenericRequest{QueryOptions: plainQuery}, code: 403, want: "ACL token not found",
+	},
+	{
+		name: "a one-time token", method: "PUT", path: "/v1/acl/token/onetime", rpc: "ACL.UpsertOneTimeToken",
+		args: &structs.OneTimeTokenUpsertRequest{WriteRequest: plainWrite}, want: `{"OneTimeToken":null,"Index":0}`,
+	},
+	{
+		name: "a one-time token is exchanged", method: "PUT", path: "/v1/acl/token/onetime/exchange", rpc: "ACL.ExchangeOneTimeToken", body: `{"OneTimeSecretID":"o"}`,
+		args: &structs.OneTimeTokenExchangeRequest{OneTimeSecretID: "o", WriteRequest: plainWrite}, want: `{"Token":null,"Index":0}`,
+	},
+	{
+		name: "a token that does not exist", method: "GET", path: "/v1/acl/token/a", rpc: "ACL.GetToken",
+		args: &structs.ACLTokenSpecificRequest{AccessorID: "a", QueryOptions: plainQuery}, code: 404, want: "ACL token not found",
+	},
+	{
+		name: "a token is changed", method: "PUT", path: "/v1/acl/token/a", rpc: "ACL.UpsertTokens", body: `{"AccessorID":"a","Type":"management"}`,
+		args:  &structs.ACLTokenUpsertRequest{Tokens: []*structs.ACLToken{{AccessorID: "a", Type: "management"}}, WriteRequest: plainWrite},
+		reply: oneACLToken, want: aclTokenJSON,
+	},
+	{
+		name: "a token is deleted", method: "DELETE", path: "/v1/acl/token/a", rpc: "ACL.DeleteTokens",
+		args: &structs.ACLTokenDeleteRequest{AccessorIDs: []string{"a"}, WriteRequest: plainWrite},
+	},
+	{
+		name: "policies are listed", method: "GET", path: "/v1/acl/policies?prefix=o", rpc: "ACL.ListPolicies",
+		args:  &structs.ACLPolicyListRequest{QueryOptions: structs.QueryOptions{Region: "global", Namespace: "default", Prefix: "o"}},
+		reply: structs.ACLPolicyListResponse{Policies: []*structs.ACLPolicyListStub{{Name: "ops", Hash: []byte{1}}}},
+		want:  `[{"Name":"ops","Description":"","JobACL":null,"Hash":"AQ==","CreateIndex":0,"ModifyIndex":0}]`,
+	},
+	{
+		name: "the caller's policies", method: "GET", path: "/v1/acl/policy/self", rpc: "ACL.ListPolicies",
+		args: &structs.ACLPolicyListRequest{QueryOptions: plainQuery}, want: `[]`,
+	},
+	{
+		name: "a policy", method: "GET", path: "/v1/acl/policy/ops", rpc: "ACL.GetPolicy",
+		args:  &structs.ACLPolicySpecificRequest{Name: "ops", QueryOptions: plainQuery},
+		reply: structs.SingleACLPolicyResponse{Policy: &structs.ACLPolicy{Name: "ops", Rules: "node {}"}},
+		want:  `{"Name":"ops","Description":"","Rules":"node {}","JobACL":null,"Hash":null,"CreateIndex":0,"ModifyIndex":0}`,
+	},
+	{
+		name: "a policy is applied", method: "PUT", path: "/v1/acl/policy/ops", rpc: "ACL.UpsertPolicies", body: `{"Name":"ops","Rules":"node {}","Hash":"AQ=="}`,
+		args: &structs.ACLPolicyUpsertRequest{Policies: []*structs.ACLPolicy{{Name: "ops", Rules: "node {}"}}, WriteRequest: plainWrite},
+	},
+	{
+		name: "a policy is deleted", method: "DELETE", path: "/v1/acl/policy/ops", rpc: "ACL.DeletePolicies",
+		args: &structs.ACLPolicyDeleteRequest{Names: []string{"ops"}, WriteRequest: plainWrite},
+	},
+	{
+		name: "roles are listed", method: "GET", path: "/v1/acl/roles", rpc: "ACL.ListRoles",
+		args: &structs.ACLRolesListRequest{QueryOptions: plainQuery}, want: `[]`,
+	},
+	{
+		name: "a role is made", method: "PUT", path: "/v1/acl/role", rpc: "ACL.UpsertRoles", body: `{"Name":"viewer","Policies":[{"Name":"read"}]}`,
+		args: &structs.ACLRolesUpsertRequest{
+			ACLRoles: []*structs.ACLRole{{Name: "viewer", Policies: []*structs.ACLRolePolicyLink{{Name: "read"}}}}, WriteRequest: plainWrite,
+		},
+		reply: structs.ACLRolesUpsertResponse{ACLRoles: []*structs.ACLRole{{ID: "r", Name: "viewer"}}},
+		want:  `{"ID":"r","Name":"viewer","Description":"","Policies":null,"Hash":null,"CreateIndex":0,"ModifyIndex":0}`,
+	},
+	{
+		name: "a role that does not exist", method: "GET", path: "/v1/acl/role/r", rpc: "ACL.GetRoleByID",
+		args: &structs.ACLRoleByIDRequest{RoleID: "r", QueryOptions: plainQuery}, code: 404, want: "ACL role not found",
+	},
+	{
+		name: "a role by its name", method: "GET", path: "/v1/acl/role/name/viewer", rpc: "ACL.GetRoleByName",
+		args: &structs.ACLRoleByNameRequest{RoleName: "viewer", QueryOptions: plainQuery}, code: 404, want: "ACL role not found",
+	},
+	{
+		name: "a role is changed and is gone meanwhile", method: "PUT", path: "/v1/acl/role/r", rpc: "ACL.UpsertRoles", body: `{"ID":"r","Name":"viewer"}`,
+		args: &structs.ACLRolesUpsertRequest{ACLRoles: []*structs.ACLRole{{ID: "r", Name: "viewer"}}, WriteRequest: plainWrite}, code: 404, want: "ACL role not found",
+	},
+	{
+		name: "a role is deleted", method: "DELETE", path: "/v1/acl/role/r", rpc: "ACL.DeleteRolesByID",
+		args: &structs.ACLRolesDeleteByIDRequest{ACLRoleIDs: []string{"r"}, WriteRequest: plainWrite},
+	},
+	{name: "ways to log in, without ACLs", method: "GET", path: "/v1/acl/auth-methods", code: 400, want: "ACL support disabled"},
+	{name: "rules of logins, without ACLs", method: "GET", path: "/v1/acl/binding-rules", code: 400, want: "ACL support disabled"},
+	{name: "a way to log in can't be made", method: "PUT", path: "/v1/acl/auth-method", code: 501, want: noLogins},
+	{name: "a rule of logins can't be made", method: "PUT", path: "/v1/acl/binding-rule", code: 501, want: noLogins},
+	{name: "no login by way of a browser", method: "PUT", path: "/v1/acl/oidc/auth-url", code: 501, want: noLogins},
+	{name: "nor its end", method: "PUT", path: "/v1/acl/oidc/complete-auth", code: 501, want: noLogins},
+	{name: "no login", method: "PUT", path: "/v1/acl/login", code: 501, want: noLogins},
+	{
 		name: "garbage is collected by the leader", method: "PUT", path: "/v1/system/gc?stale", rpc: "System.GarbageCollect",
 		args: &structs.GenericRequest{QueryOptions: plainQuery},
 	},
@@ -365,7 +468,12 @@ var subsetCases = []routeCase{
 	},
 }
 
+var oneACLToken = structs.ACLTokenUpsertResponse{Tokens: []*structs.ACLToken{{AccessorID: "a", SecretID: "s", SecretHash: []byte{9}}}, WriteMeta: structs.WriteMeta{Index: 7}}
+
 const (
+	aclTokenJSON = `{"AccessorID":"a","SecretID":"s","Name":"","Type":"","Policies":null,"Roles":null,"Global":false,"Hash":null,` +
+		`"CreateTime":"0001-01-01T00:00:00Z","ExpirationTime":null,"CreateIndex":0,"ModifyIndex":0,"ExpirationTTL":""}`
+	noLogins      = "Logins by way of other systems are not part of Rollcall; make a token for who needs one"
 	autopilotJSON = `{"CleanupDeadServers":true,"LastContactThreshold":"200ms","MaxTrailingLogs":250,"MinQuorum":0,"ServerStabilizationTime":"10s",` +
 		`"EnableRedundancyZones":false,"DisableUpgradeMigration":false,"EnableCustomUpgrades":false,"CreateIndex":0,"ModifyIndex":0}`
 	schedulerJSON = `{"SchedulerAlgorithm":"binpack","PreemptionConfig":{"SystemSchedulerEnabled":true,"SysBatchSchedulerEnabled":false,` +

@@ -65,6 +65,8 @@ type Config struct {
 	MaxBodyBytes int
 	// RetryAfter is the pause that is asked of a client that was refused; 0 means the default.
 	RetryAfter time.Duration
+	// ACL says whether this agent asks for tokens where it answers by itself.
+	ACL ACLConfig
 	// AgentConfig returns the agent's configuration without anything secret. nil shows the three fields above only.
 	AgentConfig func() map[string]any
 	// Metrics is what /v1/metrics shows; nil means an empty one.
@@ -128,6 +130,7 @@ type HTTPServer struct {
 	client Client
 
 	routes    *node
+	acls      *resolver
 	origin    *http.CrossOriginProtection
 	now       func() time.Time
 	jitter    func(time.Duration) time.Duration // up to the given length
@@ -172,6 +175,7 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 		routes: buildRoutes(table), origin: http.NewCrossOriginProtection(),
 		now: time.Now, jitter: rand.N[time.Duration],
 	}
+	s.acls = newResolver(cfg.ACL, rpc, cfg.Region, s.now)
 	s.drain, s.stopRead = context.WithCancelCause(context.Background())
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: cfg.HeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,

@@ -24,6 +24,10 @@ const (
 	ByServer
 	// ByOperator: who has a token that is good for all of Access.Needs. With ACLs off, who shows no credential.
 	ByOperator
+	// ByToken: who has an ACL token. What is not the token's own is only for management tokens.
+	ByToken
+	// ByCaller: who shows an ACL token, a node's credential or none, on what that credential is.
+	ByCaller
 )
 
 // Access is what a method demands of its caller. The zero value demands nothing that anyone could meet: no method can
@@ -38,6 +42,8 @@ type Access struct {
 	Self bool
 	// NodesRead: with ACLs off any node may, too.
 	NodesRead bool
+	// OnlyACLs: the method is refused with ACLs off, as there is nothing that it could be about.
+	OnlyACLs bool
 	// Mint is for a method of nodes that may mint an identity, see AuthMint.
 	Mint bool
 }
@@ -69,7 +75,7 @@ func (a Access) problem(req any) string {
 	_, nodes := req.(structs.NodeScoped)
 	_, pools := req.(structs.PoolScoped)
 	switch {
-	case a.By < ByAnyone || a.By > ByOperator:
+	case a.By < ByAnyone || a.By > ByCaller:
 		return "does not say who may call it"
 	case (a.By == ByOperator) != (len(a.Needs) > 0):
 		return "must say what an operator needs, and nobody else"
@@ -92,6 +98,10 @@ func (a Access) WithACLs() string {
 		return "the node itself"
 	case ByRegistrant:
 		return "a node that registers"
+	case ByToken:
+		return "who has an ACL token, on what is its own; `management` on all"
+	case ByCaller:
+		return "whoever calls, on the credential shown"
 	}
 	words := make([]string, len(a.Needs))
 	for i, n := range a.Needs {
@@ -113,6 +123,8 @@ func (a Access) WithACLs() string {
 // WithoutACLs is WithACLs for a cluster without.
 func (a Access) WithoutACLs() string {
 	switch {
+	case a.OnlyACLs:
+		return "nobody"
 	case a.By != ByOperator:
 		return a.WithACLs()
 	case a.NodesRead:

@@ -28,7 +28,7 @@ var accessTable = map[string]Access{
 	"Alloc.GetAllocs":      {By: ByNode},
 
 	"Status.Members":         read(acl.NodeRead),
-	"Status.HasNodeConn":     read(acl.NodeRead),
+	"Status.HasNodeConn":     read(acl.NodeRead).orSelf(), // asked between servers, for whom NodeIdentity.Get is asked
 	"Node.List":              read(acl.NodeRead),
 	"Node.GetNode":           read(acl.NodeRead).orSelf(),
 	"Node.GetAllocs":         read(acl.NodeRead).orSelf(),
@@ -58,6 +58,30 @@ var accessTable = map[string]Access{
 	"Keyring.Rewrap": change(acl.KeyringRotate),
 
 	"ACL.CreateClientIntroductionToken": change(acl.NodeWrite),
+
+	// The bootstrap works once, and the secrets that the next two take are credentials themselves.
+	"ACL.Bootstrap":            Access{By: ByAnyone}.onlyACLs(),
+	"ACL.ResolveToken":         Access{By: ByAnyone}.onlyACLs(),
+	"ACL.ExchangeOneTimeToken": Access{By: ByAnyone}.onlyACLs(),
+	"ACL.WhoAmI":               Access{By: ByCaller}.onlyACLs(),
+	"ACL.GetPolicies":          Access{By: ByCaller}.onlyACLs(),
+	"ACL.GetClaimPolicies":     Access{By: ByCaller}.onlyACLs(),
+	"ACL.GetToken":             Access{By: ByToken}.onlyACLs(),
+	"ACL.ListPolicies":         Access{By: ByToken}.onlyACLs(),
+	"ACL.GetPolicy":            Access{By: ByToken}.onlyACLs(),
+	"ACL.ListRoles":            Access{By: ByToken}.onlyACLs(),
+	"ACL.GetRolesByID":         Access{By: ByToken}.onlyACLs(),
+	"ACL.GetRoleByID":          Access{By: ByToken}.onlyACLs(),
+	"ACL.GetRoleByName":        Access{By: ByToken}.onlyACLs(),
+	"ACL.UpsertOneTimeToken":   Access{By: ByToken}.onlyACLs(),
+	"ACL.ListTokens":           change(acl.Management).onlyACLs(),
+	"ACL.GetTokens":            change(acl.Management).onlyACLs(),
+	"ACL.UpsertTokens":         change(acl.Management).onlyACLs(),
+	"ACL.DeleteTokens":         change(acl.Management).onlyACLs(),
+	"ACL.UpsertPolicies":       change(acl.Management).onlyACLs(),
+	"ACL.DeletePolicies":       change(acl.Management).onlyACLs(),
+	"ACL.UpsertRoles":          change(acl.Management).onlyACLs(),
+	"ACL.DeleteRolesByID":      change(acl.Management).onlyACLs(),
 
 	"Operator.RaftGetConfiguration":      read(acl.Management),
 	"Operator.RaftRemovePeerByID":        change(acl.Management),
@@ -95,6 +119,12 @@ func read(needs ...acl.Capability) Access {
 
 // change is for what operators do. No identity, a node's neither, is enough for it.
 func change(needs ...acl.Capability) Access { return Access{By: ByOperator, Needs: needs} }
+
+// onlyACLs refuses it where ACLs are off.
+func (a Access) onlyACLs() Access {
+	a.OnlyACLs = true
+	return a
+}
 
 // orSelf lets a node do it, too, to itself.
 func (a Access) orSelf() Access {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rollcall-id/rollcall/acl"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -34,11 +35,14 @@ const (
 	CallerNode
 	CallerIntroduction
 	CallerWorkload
+	CallerToken // who shows an ACL token
 )
 
 // Caller is the result of authentication.
 type Caller struct {
 	Kind     CallerKind
+	Token    *structs.ACLToken       // of an operator, with ACLs on
+	ACL      *acl.ACL                // what an operator may, or with ACLs on whoever shows nothing; nil with ACLs off
 	NodeID   string                  // of a node
 	BySecret bool                    // the node showed its secret, not an identity
 	Claims   *structs.IdentityClaims // of a verified identity, also of an expired one
@@ -119,9 +123,16 @@ func (c *Call) authenticateNode() (*Caller, error) {
 // authenticateAny is the authentication of everything else.
 func (c *Call) authenticateAny() (*Caller, error) {
 	switch {
+	case c.token == "" && c.srv.cfg.ACL.Enabled:
+		return c.anonymous()
 	case c.token == "":
 		return &Caller{Kind: CallerAnonymous}, nil
 	case structs.IsUUID(c.token):
+		if c.srv.cfg.ACL.Enabled {
+			if caller, err := c.byACLToken(); caller != nil || err != nil {
+				return caller, err
+			}
+		}
 		return c.nodeBySecret()
 	}
 	return c.byIdentity()

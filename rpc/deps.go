@@ -30,6 +30,15 @@ type State interface {
 	NamespaceByName(ws memdb.WatchSet, name string) (*structs.Namespace, error)
 	AutopilotConfig(ws memdb.WatchSet) (*structs.AutopilotConfig, error)
 	SchedulerConfig(ws memdb.WatchSet) (*structs.SchedulerConfiguration, error)
+	ACLPolicies(ws memdb.WatchSet) (iter.Seq[*structs.ACLPolicy], error)
+	ACLPolicyByName(ws memdb.WatchSet, name string) (*structs.ACLPolicy, error)
+	ACLTokens(ws memdb.WatchSet, prefix string) (iter.Seq[*structs.ACLToken], error)
+	ACLTokenByAccessorID(ws memdb.WatchSet, id string) (*structs.ACLToken, error)
+	ACLTokenBySecretHash(ws memdb.WatchSet, hash []byte) (*structs.ACLToken, error)
+	ACLRolesByIDPrefix(ws memdb.WatchSet, prefix string) (iter.Seq[*structs.ACLRole], error)
+	ACLRoleByID(ws memdb.WatchSet, id string) (*structs.ACLRole, error)
+	ACLRoleByName(ws memdb.WatchSet, name string) (*structs.ACLRole, error)
+	OneTimeTokenBySecretHash(ws memdb.WatchSet, hash []byte) (*structs.OneTimeToken, error)
 	Index(table string) (uint64, error)
 	AbandonCh() <-chan struct{}
 }
@@ -131,6 +140,7 @@ type Config struct {
 	Issuer            string // of identities; empty leaves it out and disables OIDC discovery
 	RotationThreshold time.Duration
 	Introduction      Introduction
+	ACL               ACLConfig
 	// VerifyServerHostname checks the role and region in the certificates of callers, TLSUpgradeMode lets in those without TLS.
 	VerifyServerHostname bool
 	TLSUpgradeMode       bool
@@ -160,6 +170,16 @@ type Introduction struct {
 	MaxTTL      time.Duration
 }
 
+// ACLConfig says whether tokens are asked for, and how long they may live.
+type ACLConfig struct {
+	Enabled bool
+	// MinTTL and MaxTTL bound how long a token with an end lives.
+	MinTTL, MaxTTL time.Duration
+	// BootstrapReset returns the index that an operator has put into the reset file, 0 if there is none. nil means that
+	// there never is.
+	BootstrapReset func() (uint64, error)
+}
+
 // Levels of Introduction.Enforcement.
 const (
 	EnforceNone   = "none"
@@ -172,6 +192,7 @@ func DefaultConfig(region string) Config {
 	return Config{
 		Region: region, RotationThreshold: 720 * time.Hour,
 		Introduction: Introduction{Enforcement: EnforceWarn, DefaultTTL: 5 * time.Minute, MaxTTL: 30 * time.Minute},
+		ACL:          ACLConfig{MinTTL: time.Minute, MaxTTL: 24 * time.Hour},
 		HoldTimeout:  5 * time.Second, NodeTimeout: 10 * time.Second, MaxQueryTime: 300 * time.Second, DefaultQueryTime: 300 * time.Second,
 		MaxInFlight: 4096, MaxBlocking: 200_000,
 	}

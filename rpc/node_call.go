@@ -45,12 +45,10 @@ func (c *Call) checkNode(id string) error {
 	return nil
 }
 
-// callSession makes the call on a new stream toward the node. An agent of another system checks an operator's
-// token itself, so it is sent along; what proves who another node is must not come into its hands.
+// callSession makes the call on a new stream toward the node. The token stays here, where it has been checked: what proves
+// who an operator or another node is must not come into a node's hands, whatever it says that it is.
 func callSession(c *Call, conn *transport.Conn, nodeID string, req structs.RPCRequest, reply any) error {
-	if c.caller.Kind == CallerNode {
-		req.SetToken("")
-	}
+	req.SetToken("")
 	// A node may be frozen, or mean harm.
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.cfg.NodeTimeout)
 	defer cancel()

@@ -23,7 +23,7 @@ func (s *Server) registerNodePoolMethods() {
 
 func (s *Server) nodePoolList(c *Call, req *structs.NodePoolListRequest, reply *structs.NodePoolListResponse) error {
 	return c.read(&req.QueryOptions, &reply.QueryMeta, func(ws memdb.WatchSet, st State) (uint64, error) {
-		pools, err := st.NodePools(ws)
+		pools, err := visibleState{st, c}.NodePools(ws)
 		if err != nil {
 			return 0, fmt.Errorf("list node pools: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/rollcall-id/rollcall/acl"
 	"github.com/rollcall-id/rollcall/internal/quietlog"
 	"github.com/rollcall-id/rollcall/rpc/transport"
 	"github.com/rollcall-id/rollcall/structs"
@@ -107,6 +108,7 @@ type Server struct {
 	services map[string]bool
 	limits   *limiter
 	versions versionCache
+	acls     acl.Cache
 	// nodeLocks keep two calls of one node from deciding on the same record: what a registration carries over
 	// must not undo a renewal that names another signing key.
 	nodeLocks nodeLocks

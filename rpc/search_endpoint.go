@@ -49,7 +49,7 @@ func (s *Server) searchPrefix(c *Call, req *structs.SearchRequest, reply *struct
 		return err
 	}
 	reply.Matches, reply.Truncations = map[structs.SearchContext][]string{}, map[structs.SearchContext]bool{}
-	st := c.state()
+	st := c.visibleState()
 	for _, ctx := range contexts {
 		hits, more, err := collect(prefixMatches(st, ctx, req.Prefix), searchLimit)
 		if err != nil {
@@ -73,7 +73,7 @@ func (s *Server) searchFuzzy(c *Call, req *structs.FuzzySearchRequest, reply *st
 		return structs.Coded(http.StatusBadRequest, "fuzzy search text must have at least %d bytes", minFuzzyText)
 	}
 	reply.Matches, reply.Truncations = map[structs.SearchContext][]structs.FuzzyMatch{}, map[structs.SearchContext]bool{}
-	st := c.state()
+	st := c.visibleState()
 	for _, ctx := range contexts {
 		hits, more, err := collect(fuzzyMatches(st, ctx, strings.ToLower(req.Text)), fuzzyLimit)
 		if err != nil {

@@ -104,6 +104,7 @@ func (s *Server) lead(ctx context.Context) {
 			return s.collectNodes(ctx, s.cfg.NodeGC.Threshold)
 		})
 	})
+	tasks.run(func() { s.every(ctx, s.cfg.NodeGC.Interval, "ACL token collection", s.collectTokens) })
 	tasks.run(func() { s.followRestores(ctx, st) })
 	tasks.run(func() { s.completeDrains(ctx) })
 	tasks.run(func() { s.checkDigests(ctx) })

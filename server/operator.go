@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -127,5 +128,5 @@ func (s *Server) CollectGarbage(ctx context.Context, nodeThreshold time.Duration
 	if err := s.collectNodesNow(nodeThreshold); err != nil {
 		return err
 	}
-	return s.maintainKeys(ctx)
+	return errors.Join(s.collectTokens(ctx), s.maintainKeys(ctx))
 }

@@ -197,6 +197,7 @@ func (s *Server) wire() {
 	conf.NodeName = s.cfg.NodeName + "." + s.cfg.Region
 	conf.TLSUpgradeMode = s.cfg.TLSUpgrade
 	conf.RotationThreshold = s.cfg.Keys.Policy.RotationThreshold
+	conf.ACL.BootstrapReset = s.bootstrapReset
 	deps := rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
 		Keyring: s.endpointKeyring(), Custody: s, Heartbeats: s.heartbeats, Drains: s.drains, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Pool: s.pool,

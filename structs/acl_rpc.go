@@ -2,11 +2,16 @@ package structs
 
 import "time"
 
-// ACLTokenBootstrapRequest is ACL.Bootstrap and Raft type 23.
-type ACLTokenBootstrapRequest struct {
-	Token           *ACLToken // set by the server
-	ResetIndex      uint64    // set by the server, from the reset file; 0 for the first time
-	BootstrapSecret string    // the secret that the token is to have; empty for a random one
+// ACLBootstrapRequest is ACL.Bootstrap.
+type ACLBootstrapRequest struct {
+	BootstrapSecret string // the secret that the token is to have; empty for a random one
+	WriteRequest
+}
+
+// ACLTokenBootstrapCommand is Raft type 23.
+type ACLTokenBootstrapCommand struct {
+	Token      *ACLToken
+	ResetIndex uint64 // from the reset file; 0 for the first time
 	WriteRequest
 }
 
