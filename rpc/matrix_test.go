@@ -42,6 +42,14 @@ var aclCredentials = []credential{
 	{"client cert", none},
 }
 
+// streamRequests has one valid request for every streaming method.
+var streamRequests = map[string]func(token string) any{
+	"Operator.SnapshotSave":    func(t string) any { return &structs.SnapshotSaveRequest{QueryOptions: query(t)} },
+	"Operator.SnapshotRestore": func(t string) any { return &structs.SnapshotRestoreRequest{WriteRequest: write(t)} },
+	"Agent.Monitor":            func(t string) any { return &structs.MonitorRequest{QueryOptions: query(t)} },
+	"Event.Stream":             func(t string) any { return &structs.EventStreamRequest{QueryOptions: query(t)} },
+}
+
 // certificates are shown in the columns of that name, where names are verified; in the others the peer is known to be in
 // order, as it is where TLS is off.
 var certificates = map[string]*tls.ConnectionState{
@@ -63,6 +71,9 @@ func answerTo(t *testing.T, w *world, name, column, token string) string {
 		m = &sm.method
 	}
 	request := requests[name]
+	if sm != nil {
+		request = streamRequests[name]
+	}
 	if request == nil {
 		t.Fatalf("there is no request for %s", name)
 	}

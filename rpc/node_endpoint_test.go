@@ -693,6 +693,9 @@ func TestCallsInThisProcessLeaveTheirArgumentsAlone(t *testing.T) {
 	for name, request := range requests {
 		args, same := request(""), request("")
 		m := w.srv.methods[name]
+		if m == nil {
+			continue // a streaming one, whose arguments come over its stream
+		}
 		_ = w.srv.RPC(t.Context(), name, args, m.newReply())
 		if diff := cmp.Diff(same, args); diff != "" {
 			t.Errorf("%s changed its argument:\n%s", name, diff)

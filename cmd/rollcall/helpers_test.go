@@ -155,6 +155,16 @@ func newCluster() *cluster {
 			}
 			return structs.NodeListResponse{Nodes: []*structs.NodeListStub{nodes[node3].Stub(nil)}}
 		},
+		"ACL.Bootstrap":    structs.ACLTokenUpsertResponse{Tokens: []*structs.ACLToken{{AccessorID: node1, SecretID: node3, Name: "Bootstrap Token", Type: "management", Global: true, CreateTime: start, CreateIndex: 7, ModifyIndex: 7}}},
+		"ACL.UpsertTokens": structs.ACLTokenUpsertResponse{Tokens: []*structs.ACLToken{{AccessorID: node1, SecretID: node3, Name: "ci", Type: "client", Policies: []string{"read", "keys"}, Roles: []*structs.ACLTokenRoleLink{{ID: node2, Name: "viewer"}}, CreateTime: start, ExpirationTime: &start}}},
+		"ACL.GetToken":     structs.SingleACLTokenResponse{Token: &structs.ACLToken{AccessorID: node1, Name: "ci", Type: "client", Policies: []string{"read"}, CreateTime: start}},
+		"ACL.WhoAmI":       structs.ACLWhoAmIResponse{Identity: &structs.AuthenticatedIdentity{ACLToken: &structs.ACLToken{AccessorID: node1, Type: "client", Policies: []string{"read"}, CreateTime: start}}},
+		"ACL.ListTokens":   structs.ACLTokenListResponse{Tokens: []*structs.ACLTokenListStub{{AccessorID: node1, Name: "ci", Type: "client"}, {AccessorID: node2, Type: "management", Global: true, ExpirationTime: &start}}},
+		"ACL.ListPolicies": structs.ACLPolicyListResponse{Policies: []*structs.ACLPolicyListStub{{Name: "keys"}, {Name: "read", Description: "look"}}},
+		"ACL.GetPolicy":    structs.SingleACLPolicyResponse{Policy: &structs.ACLPolicy{Name: "read", Rules: "node { policy = \"read\" }", CreateIndex: 5, ModifyIndex: 6}},
+		"ACL.UpsertRoles":  structs.ACLRolesUpsertResponse{ACLRoles: []*structs.ACLRole{{ID: node2, Name: "viewer", Policies: []*structs.ACLRolePolicyLink{{Name: "read"}}}}},
+		"ACL.GetRoleByID":  structs.SingleACLRoleResponse{ACLRole: &structs.ACLRole{ID: node2, Name: "viewer", Description: "d", Policies: []*structs.ACLRolePolicyLink{{Name: "read"}}}},
+		"ACL.ListRoles":    structs.ACLRolesListResponse{ACLRoles: []*structs.ACLRole{{ID: node2, Name: "viewer", Policies: []*structs.ACLRolePolicyLink{{Name: "read"}, {Name: "keys"}}}}},
 		"Keyring.List": structs.KeyringListResponse{Keys: []*structs.RootKeyMeta{
 			{KeyID: key1, State: "active", CreateTime: start.UnixNano()},
 			{KeyID: key2, State: "prepublished", CreateTime: start.UnixNano(), PublishTime: start.Add(24 * time.Hour).UnixNano()},

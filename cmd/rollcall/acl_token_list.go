@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v3"
+)
+
+func (a *app) aclTokenListCommand() *cli.Command {
+	return a.apiCommand(spec{
+		name: "list", usage: "list tokens",
+		help:    "Tokens are sorted by accessor ID.",
+		example: "acl token list",
+		flags:   listFlags(),
+	}, func(ctx context.Context, v *invocation) error {
+		q, err := v.page()
+		if err != nil {
+			return err
+		}
+		res, err := v.client.ACLTokens(ctx, q)
+		if err != nil {
+			return fmt.Errorf("list ACL tokens: %w", err)
+		}
+		return v.result(res.Value, func(w io.Writer) {
+			rows := [][]string{{"Name", "Type", "Global", "Accessor ID", "Expired"}}
+			for _, t := range res.Value {
+				expired := t.ExpirationTime != nil && !time.Now().Before(*t.ExpirationTime)
+				rows = append(rows, []string{orNone(t.Name), t.Type, fmt.Sprint(t.Global), t.AccessorID, fmt.Sprint(expired)})
+			}
+			v.table(w, rows)
+		})
+	})
+}
