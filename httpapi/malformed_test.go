@@ -102,7 +102,7 @@ func TestMalformedBodiesOnEveryRoute(t *testing.T) {
 		"half an object": `{"Name":`, "an array": `[1]`, "null": `null`, "a word": `"x"`, "no JSON": "\x00\xff{",
 		"two objects": `{}{}`, "deep": strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100),
 		"huge":        `{"a":"` + strings.Repeat("x", maxBody) + `"}`,
-		"wrong types": `{"Name":1,"NodeID":[],"Prefix":{},"Text":1,"Context":2,"DrainSpec":"x","Eligibility":{},"SchedulerAlgorithm":[],"LastContactThreshold":[],"num_schedulers":"x","TTL":[]}`,
+		"wrong types": `{"Name":1,"NodeID":[],"Prefix":{},"Text":1,"Context":2,"DrainSpec":"x","Eligibility":{},"SchedulerAlgorithm":[],"LastContactThreshold":[],"num_schedulers":"x","TTL":[],"BootstrapSecret":1,"OneTimeSecretID":{}}`,
 	}
 	decoders := 0
 	everyRoute(t, func(t *testing.T, method, pattern string) {
