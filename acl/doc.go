@@ -7,5 +7,5 @@
 // stale.
 //
 // The package is pure: no state, no clock, no requests. Who may call which method is said in terms of its capabilities
-// by rpc/access_table.go and httpapi/routes.go. An ACL never changes and may be used by any number of goroutines.
+// by rpc/access_table.go and httpapi/routes.go; docs/acl.md shows both, and how to start. An ACL never changes and may be used by any number of goroutines.
 package acl
