@@ -192,6 +192,18 @@ func register(t *testing.T, p *transport.Pool, addr string, n *structs.Node, tok
 	return &reply
 }
 
+// renew has a node renew its identity over addr, as often as it takes while there is no leader.
+func renew(t *testing.T, p *transport.Pool, addr, nodeID, token string) {
+	t.Helper()
+	eventually(t, "a heartbeat of node "+nodeID+" over "+addr, func() error {
+		_, err := heartbeat(p, t, addr, nodeID, token, true)
+		if err != nil && !leaderless(err) {
+			t.Fatalf("node %s over %s: %v", nodeID, addr, err)
+		}
+		return err
+	})
+}
+
 // heartbeat sends a ready status over addr.
 func heartbeat(p *transport.Pool, t *testing.T, addr, nodeID, token string, force bool) (*structs.NodeUpdateResponse, error) {
 	req := &structs.NodeUpdateStatusRequest{

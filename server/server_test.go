@@ -73,9 +73,7 @@ func TestAFollowerTakesOverWithEverythingAcknowledged(t *testing.T) {
 		t.Errorf("new leader has %d heartbeat timers, want %d", next.heartbeats.count.Load(), len(ids))
 	}
 	for _, id := range ids {
-		if _, err := heartbeat(pool, t, rest[0].RPCAddr(), id, tokens[id], true); err != nil {
-			t.Errorf("node %s: %v", id, err)
-		}
+		renew(t, pool, rest[0].RPCAddr(), id, tokens[id])
 	}
 }
 

@@ -296,9 +296,7 @@ func TestNomadSnapshotsAreRestoredIntoARunningCluster(t *testing.T) {
 		if reply.SignedIdentity == nil {
 			t.Fatalf("node %s got no identity", id)
 		}
-		if _, err := heartbeat(pool, t, servers[2].RPCAddr(), id, *reply.SignedIdentity, true); err != nil {
-			t.Errorf("node %s: %v", id, err)
-		}
+		renew(t, pool, servers[2].RPCAddr(), id, *reply.SignedIdentity)
 	}
 }
 
