@@ -29,3 +29,14 @@ client {
     rack = "r1"
   }
 }
+
+# TLS for RPC, with certificates of both sides whose names are checked. Make them
+# with `rollcall tls ca create` and `rollcall tls cert create -client`; new files are
+# loaded without a restart.
+tls {
+  rpc                    = true
+  verify_server_hostname = true
+  ca_file                = "/etc/rollcall/tls/nomad-agent-ca.pem"
+  cert_file              = "/etc/rollcall/tls/global-client-nomad.pem"
+  key_file               = "/etc/rollcall/tls/global-client-nomad-key.pem"
+}

@@ -61,3 +61,23 @@ keyring "aead" {
 telemetry {
   prometheus_metrics = true
 }
+
+# TLS for RPC, with certificates of both sides whose names are checked. Make them
+# with `rollcall tls ca create` and `rollcall tls cert create -server`; new files are
+# loaded without a restart.
+tls {
+  rpc                    = true
+  verify_server_hostname = true
+  ca_file                = "/etc/rollcall/tls/nomad-agent-ca.pem"
+  cert_file              = "/etc/rollcall/tls/global-server-nomad.pem"
+  key_file               = "/etc/rollcall/tls/global-server-nomad-key.pem"
+}
+
+# Keys and health for verifiers, who then need neither a certificate nor the API.
+# public {
+#   enabled   = true
+#   port      = 4649
+#   tls       = true
+#   cert_file = "/etc/rollcall/tls/public.pem"
+#   key_file  = "/etc/rollcall/tls/public-key.pem"
+# }
