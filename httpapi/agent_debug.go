@@ -59,7 +59,7 @@ func getProfile(c *call) (any, error) {
 	switch {
 	case !local:
 		err = c.call("Agent.Profile", args, out)
-	case !c.cfg.EnableDebug:
+	case !c.cfg.EnableDebug && !c.cfg.ACL.Enabled: // with ACLs on, the caller has shown that it may
 		err = host.ErrProfilesOff
 	default:
 		out, err = host.Profile(c.ctx, args, host.MaxProfileBytes)

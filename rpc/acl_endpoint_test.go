@@ -221,3 +221,42 @@ func TestAOneTimeTokenIsExchangedOnce(t *testing.T) {
 	_, err = exchange(uuid(0x0e))
 	wantCode(t, err, 400)
 }
+
+func TestAnUploadedTokenKeepsItsAccessorAndSecret(t *testing.T) {
+	w := newACLFleet(t)
+	manage := tokenOf("management")
+	upload := func(token structs.ACLToken) (*structs.ACLToken, error) {
+		reply, err := call[structs.ACLTokenUpsertResponse](w, "ACL.UpsertTokens",
+			&structs.ACLTokenUpsertRequest{Tokens: []*structs.ACLToken{&token}, WriteRequest: write(manage)})
+		if err != nil {
+			return nil, err
+		}
+		return reply.Tokens[0], nil
+	}
+	good := structs.ACLToken{AccessorID: uuid(0xabc1), SecretID: uuid(0xabc2), Name: "moved", Type: structs.ACLTokenClient, Policies: []string{"read"}}
+	for _, c := range []struct {
+		name   string
+		change func(*structs.ACLToken)
+		want   string
+	}{
+		{"a management token", func(t *structs.ACLToken) { t.Type, t.Policies = structs.ACLTokenManagement, nil }, "cannot upload management tokens"},
+		{"a secret that is no UUID", func(t *structs.ACLToken) { t.SecretID = "hunter2" }, "must be UUIDs"},
+		{"an accessor that is no UUID", func(t *structs.ACLToken) { t.AccessorID = "me" }, "must be UUIDs"},
+		{"another token's secret", func(t *structs.ACLToken) { t.SecretID = tokenOf("reader") }, "another's"},
+		{"no secret for an unknown accessor", func(t *structs.ACLToken) { t.SecretID = "" }, "ACL token not found"},
+	} {
+		token := good
+		c.change(&token)
+		if _, err := upload(token); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+	got, err := upload(good)
+	if err != nil || got.AccessorID != good.AccessorID || got.SecretID != good.SecretID {
+		t.Fatalf("uploaded as %+v: %v", got, err)
+	}
+	who, err := call[structs.ACLWhoAmIResponse](w, "ACL.WhoAmI", &structs.GenericRequest{QueryOptions: query(good.SecretID)})
+	if err != nil || who.Identity.ACLToken.AccessorID != good.AccessorID || who.Index == 0 {
+		t.Errorf("the token is %+v at index %d: %v", who.Identity, who.Index, err)
+	}
+}

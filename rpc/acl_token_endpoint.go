@@ -156,6 +156,9 @@ func (c *Call) prepareToken(given *structs.ACLToken, secrets map[string]string) 
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("look up ACL token %s: %w", t.AccessorID, err)
+	case old == nil && given.SecretID != "":
+		secrets[t.AccessorID] = given.SecretID
+		return t, c.uploadToken(t, given)
 	case old == nil:
 		return nil, structs.Coded(http.StatusNotFound, "%w", structs.ErrTokenNotFound)
 	case old.Global != t.Global:
@@ -166,6 +169,30 @@ func (c *Call) prepareToken(given *structs.ACLToken, secrets map[string]string) 
 	}
 	t.Rest = old.Rest
 	return t, nil
+}
+
+// uploadToken makes t a new token with the accessor and the secret that the caller has chosen, as one does who moves tokens
+// from one cluster to another.
+func (c *Call) uploadToken(t, given *structs.ACLToken) error {
+	if t.Type != structs.ACLTokenClient {
+		return structs.Coded(http.StatusBadRequest, "cannot upload management tokens")
+	}
+	if !structs.IsUUID(t.AccessorID) || !structs.IsUUID(given.SecretID) {
+		return structs.Coded(http.StatusBadRequest, "the accessor ID and the secret ID of an uploaded token must be UUIDs")
+	}
+	t.CreateTime, t.SecretHash = c.now.UTC(), structs.HashSecret(given.SecretID)
+	other, err := c.state().ACLTokenBySecretHash(nil, t.SecretHash)
+	if err != nil {
+		return fmt.Errorf("look up ACL token by secret: %w", err)
+	}
+	node, err := c.state().NodeBySecretHash(nil, t.SecretHash)
+	if err != nil {
+		return fmt.Errorf("look up node by secret: %w", err)
+	}
+	if other != nil || node != nil {
+		return structs.Coded(http.StatusBadRequest, "the secret ID is another's; make a new one")
+	}
+	return c.setExpiration(t, given)
 }
 
 // setExpiration decides when a new token ends. One that no end is given for does not.
@@ -331,5 +358,7 @@ func (s *Server) aclWhoAmI(c *Call, _ *structs.GenericRequest, reply *structs.AC
 	}
 	reply.Identity = who
 	c.setContact(&reply.QueryMeta)
-	return nil
+	var err error
+	reply.Index, err = tableIndex(c.state(), "acl_token")
+	return err
 }

@@ -35,7 +35,8 @@ func (s *Server) agentProfile(c *Call, req *structs.AgentProfileRequest, reply *
 	if done, err := s.passOn(c, req, req.Agent(), reply); done {
 		return err
 	}
-	if !s.cfg.EnableDebug {
+	// With ACLs on, the caller has shown that it may.
+	if !s.cfg.EnableDebug && !s.cfg.ACL.Enabled {
 		return host.ErrProfilesOff
 	}
 	s.log.Info("taking a profile of this server", "kind", req.Kind, "seconds", req.Seconds)
