@@ -10,14 +10,12 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/time/rate"
+
+	"github.com/rollcall-id/rollcall/internal/quietlog"
 )
 
-// How often the log tells of handshakes that failed; whoever can connect can cause one.
-const (
-	handshakeLogRate  = 1 // lines a second
-	handshakeLogBurst = 10
-)
+// handshakeLines is how many lines a second the log tells of handshakes that failed; whoever can connect can cause one.
+const handshakeLines = 1
 
 // tlsListener hands out connections whose TLS handshake is done, each of which has a time of its own for that: net/http knows one limit
 // for the handshake and a request's header together, and says little of what went wrong.
@@ -25,8 +23,7 @@ type tlsListener struct {
 	net.Listener
 	conf    *tls.Config
 	timeout time.Duration // 0: no limit
-	log     hclog.Logger
-	logged  *rate.Limiter
+	log     *quietlog.Log
 
 	ready  chan net.Conn
 	failed chan error // why accepting ended
@@ -38,7 +35,7 @@ type tlsListener struct {
 
 func newTLSListener(l net.Listener, conf *tls.Config, timeout time.Duration, log hclog.Logger) *tlsListener {
 	t := &tlsListener{
-		Listener: l, conf: conf, timeout: timeout, log: log, logged: rate.NewLimiter(handshakeLogRate, handshakeLogBurst),
+		Listener: l, conf: conf, timeout: timeout, log: quietlog.New(log, handshakeLines),
 		ready: make(chan net.Conn), failed: make(chan error, 1),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -88,7 +85,7 @@ func (t *tlsListener) handshake(raw net.Conn) {
 	conn := tls.Server(raw, t.conf)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close() // nothing was said
-		if !errors.Is(err, io.EOF) && t.ctx.Err() == nil && t.logged.Allow() {
+		if !errors.Is(err, io.EOF) && t.ctx.Err() == nil {
 			t.log.Warn("TLS handshake failed", "peer", raw.RemoteAddr(), "error", err)
 		}
 		return
