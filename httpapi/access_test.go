@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-id/rollcall/acl"
+	"github.com/rollcall-id/rollcall/structs"
 )
 
 func TestRoutesThatDoNotSayWhoMayUseThem(t *testing.T) {
@@ -73,6 +74,22 @@ func TestRoutesComeDownToTheMethodsInTheirLine(t *testing.T) {
 			if !reached[m] && !strings.HasPrefix(m, "Operator.Snapshot") { // streams, which this RPC does not have
 				t.Errorf("%s %s says that it asks for %s, and no test has seen it", r.methods, r.pattern, m)
 			}
+		}
+	}
+}
+
+// An agent that answers by itself asks for a token as a server would.
+func TestAnAgentThatAnswersByItselfAsksForAToken(t *testing.T) {
+	refuses := &fakeRPC{answer: map[string]any{"ACL.WhoAmI": structs.ErrPermissionDenied}}
+	api := newAPI(t, refuses, nil, &fakeClient{}, func(c *Config) { c.ACL.Enabled, c.EnableDebug = true, true })
+	for _, r := range routeTable {
+		if r.access.needs == "" {
+			continue
+		}
+		refuses.method = ""
+		path := strings.ReplaceAll(r.pattern, "{kind}", "heap")
+		if w := do(api, r.methods[0], path, `{"Meta":{"a":"b"}}`); w.Code != 403 || refuses.method != "ACL.WhoAmI" {
+			t.Errorf("%s %s: answered %d %.80s after asking %q", r.methods, path, w.Code, w.Body, refuses.method)
 		}
 	}
 }

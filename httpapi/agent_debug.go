@@ -9,7 +9,7 @@ import (
 )
 
 // agentAsked reads which agent a question is for; local is true when it is this one and this one has no server, so that
-// no server is needed for the answer.
+// no server is needed for the answer; then the caller may be answered by it.
 func (c *call) agentAsked(args *structs.AgentRequest) (local bool, err error) {
 	if err := c.queryOptions(&args.QueryOptions); err != nil {
 		return false, err
@@ -21,7 +21,10 @@ func (c *call) agentAsked(args *structs.AgentRequest) (local bool, err error) {
 	if c.client != nil && args.NodeID == c.client.NodeID() {
 		args.NodeID = "" // one process, whichever part of it is meant
 	}
-	return c.server == nil && args.ServerID == "" && args.NodeID == "", nil
+	if c.server != nil || args.ServerID != "" || args.NodeID != "" {
+		return false, nil
+	}
+	return true, c.mayHere()
 }
 
 func getHost(c *call) (any, error) {

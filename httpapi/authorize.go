@@ -19,7 +19,7 @@ type ACLConfig struct {
 }
 
 // checked is the route's handler behind the check of what the agent answers by itself. A route that comes down to RPC
-// methods is checked by those; where it can do without, its handler calls mayHere.
+// methods is checked by those; where it can do without, mayHere checks it: in nodeAsked, agentAsked and followLog.
 func (r route) checked() handler {
 	if len(r.access.methods) > 0 || r.access.public {
 		return func(c *call) (any, error) {

@@ -2,14 +2,15 @@ package httpapi
 
 import "github.com/rollcall-id/rollcall/structs"
 
-// nodeAsked says which node a request for a node's agent means; local is true when it is the one of this agent.
+// nodeAsked says which node a request for a node's agent means; local is true when it is the one of this agent, and the
+// caller may be answered by it.
 func (c *call) nodeAsked(inBody string) (id string, local bool, err error) {
 	id = c.query.Get("node_id")
 	if id == "" {
 		id = inBody
 	}
 	if c.client != nil && (id == "" || id == c.client.NodeID()) {
-		return c.client.NodeID(), true, nil
+		return c.client.NodeID(), true, c.mayHere()
 	}
 	if id == "" {
 		return "", false, badRequest("no local Node and node_id not provided")

@@ -24,6 +24,9 @@ func followLog(c *call) (any, error) {
 	}
 	out := &logWriter{c: c, plain: args.PlainText}
 	if c.server == nil && c.client != nil && args.ServerID == "" && (args.NodeID == "" || args.NodeID == c.client.NodeID()) {
+		if err := c.mayHere(); err != nil {
+			return nil, err
+		}
 		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			out.end(monitor.Follow(c.ctx, c.cfg.Logs, args, func(f *structs.StreamFrame) error { return out.write(f.Payload) }))
 		}), nil
