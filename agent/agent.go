@@ -52,7 +52,9 @@ type agent struct {
 	client *client.Client
 	http   *httpapi.HTTPServer
 	public *httpapi.HTTPServer // nil without a public listener
-	tls    protection
+	// reporter is http once it is there: who asks this agent by another one may come earlier.
+	reporter atomic.Pointer[httpapi.HTTPServer]
+	tls      protection
 
 	tasks  sync.WaitGroup
 	failed chan error

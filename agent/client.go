@@ -28,7 +28,7 @@ func (a *agent) startClient(ctx context.Context, httpBound net.Addr) error {
 		Region: c.Region, Datacenter: c.Datacenter, Name: c.Name, NodePool: c.Client.NodePool, NodeClass: c.Client.NodeClass,
 		Meta: c.Client.Meta, StateDir: c.Client.StateDir, Servers: servers, HTTPAddr: httpAddr,
 		IntroToken: a.opts.IntroToken, Dev: c.DevMode, EnableDebug: c.EnableDebug, Logger: a.log, Logs: a.log,
-		HTTPTLS: c.TLS.HTTP, DialTLS: a.dialTLS(),
+		Reports: reports{a}, HTTPTLS: c.TLS.HTTP, DialTLS: a.dialTLS(),
 	})
 	if err != nil {
 		return err
@@ -78,6 +78,7 @@ func (a *agent) startHTTP(listeners, public []net.Listener) error {
 		closeAll(public)
 		return err
 	}
+	a.reporter.Store(a.http)
 	a.run("HTTP", a.http.Serve)
 	if len(public) == 0 {
 		return nil

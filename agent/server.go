@@ -29,7 +29,7 @@ func (a *agent) startServer() error {
 	if err != nil {
 		return err
 	}
-	conf.Logger, conf.Logs = a.log, a.log
+	conf.Logger, conf.Logs, conf.Reports = a.log, a.log, reports{a}
 	conf.TLS, conf.TLSUpgrade = a.tls.rpc, a.config.TLS.RPCUpgradeMode
 	conf.RPC.VerifyServerHostname = a.config.TLS.VerifyServerHostname
 	ln, err := net.Listen("tcp", a.config.Listen.RPC)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/rollcall-id/rollcall/host"
 	"github.com/rollcall-id/rollcall/internal/version"
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -50,6 +51,8 @@ type Config struct {
 	Logger  hclog.Logger // nil: no logging
 	// Logs is the log of the whole process, for servers that follow it; nil: they can't.
 	Logs hclog.InterceptLogger
+	// Reports tell servers about the whole agent; nil: nobody does.
+	Reports host.Reports
 
 	// DialTLS is the client configuration for a connection to a server; nil, or a nil result: plain.
 	DialTLS func(addr string) *tls.Config

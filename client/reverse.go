@@ -24,7 +24,9 @@ var reverseMethods = map[string]map[string]func(reverse, context.Context, []byte
 	"NodeIdentity": {"Get": reverse.getIdentity, "Renew": reverse.renewIdentity},
 	"NodeMeta":     {"Read": reverse.readMeta, "Apply": reverse.applyMeta},
 	"ClientStats":  {"Stats": reverse.hostStats},
-	"Agent":        {"Host": reverse.describeHost, "Profile": reverse.takeProfile},
+	"Agent": {
+		"Host": reverse.describeHost, "Profile": reverse.takeProfile, "Self": reverse.reportSelf, "Metrics": reverse.reportMetrics,
+	},
 }
 
 // ServeRPC answers for this node.
@@ -129,6 +131,28 @@ func (r reverse) takeProfile(ctx context.Context, body []byte) (any, error) {
 	}
 	r.c.log.Info("a server takes a profile of this agent", "kind", req.Kind, "seconds", req.Seconds)
 	out, err := host.Profile(ctx, &req, host.MaxNodeProfileBytes)
+	if err != nil {
+		return nil, err
+	}
+	out.AgentID = r.c.NodeID()
+	return out, nil
+}
+
+func (r reverse) reportSelf(_ context.Context, body []byte) (any, error) {
+	return r.report(body, host.Reports.Self)
+}
+
+func (r reverse) reportMetrics(_ context.Context, body []byte) (any, error) {
+	return r.report(body, host.Reports.Metrics)
+}
+
+// report answers with what take tells of the agent.
+func (r reverse) report(body []byte, take func(host.Reports) ([]byte, error)) (any, error) {
+	var req structs.AgentRequest
+	if err := r.decode(body, &req, &req.NodeID); err != nil {
+		return nil, err
+	}
+	out, err := host.Report(r.c.cfg.Reports, take, host.MaxNodeReportBytes)
 	if err != nil {
 		return nil, err
 	}

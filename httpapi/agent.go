@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"time"
 
@@ -11,29 +10,6 @@ import (
 
 // healthTimeout bounds how long a health check waits to hear of the leader.
 const healthTimeout = 5 * time.Second
-
-type agentSelf struct {
-	Config map[string]any               `json:"config"`
-	Member *structs.ServerMember        `json:"member"`
-	Stats  map[string]map[string]string `json:"stats"`
-}
-
-func getAgent(c *call) (any, error) {
-	self := agentSelf{Config: map[string]any{}, Stats: map[string]map[string]string{}}
-	if c.cfg.AgentConfig != nil {
-		maps.Copy(self.Config, c.cfg.AgentConfig())
-	}
-	// The public clients look for these spellings.
-	self.Config["Region"], self.Config["Datacenter"], self.Config["NodeName"] = c.cfg.Region, c.cfg.Datacenter, c.cfg.NodeName
-	if c.server != nil {
-		self.Member = c.server.LocalMember()
-		maps.Copy(self.Stats, c.server.Stats())
-	}
-	if c.client != nil {
-		maps.Copy(self.Stats, c.client.Stats())
-	}
-	return self, nil
-}
 
 func listMembers(c *call) (any, error) {
 	var out structs.ServerMembersResponse

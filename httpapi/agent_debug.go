@@ -8,18 +8,26 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// agentAsked reads which agent a question is for; local is true when it is this one and this one has no server, so that
-// no server is needed for the answer; then the caller may be answered by it.
-func (c *call) agentAsked(args *structs.AgentRequest) (local bool, err error) {
+// agentNamed reads which agent a question is for: neither ID means this one, whichever part of it.
+func (c *call) agentNamed(args *structs.AgentRequest) error {
 	if err := c.queryOptions(&args.QueryOptions); err != nil {
-		return false, err
+		return err
 	}
 	args.ServerID, args.NodeID = c.query.Get("server_id"), c.query.Get("node_id")
 	if args.ServerID != "" && args.NodeID != "" {
-		return false, badRequest("give server_id or node_id, not both")
+		return badRequest("give server_id or node_id, not both")
 	}
 	if c.client != nil && args.NodeID == c.client.NodeID() {
 		args.NodeID = "" // one process, whichever part of it is meant
+	}
+	return nil
+}
+
+// agentAsked reads which agent a question is for; local is true when it is this one and this one has no server, so that
+// no server is needed for the answer; then the caller may be answered by it.
+func (c *call) agentAsked(args *structs.AgentRequest) (local bool, err error) {
+	if err := c.agentNamed(args); err != nil {
+		return false, err
 	}
 	if c.server != nil || args.ServerID != "" || args.NodeID != "" {
 		return false, nil

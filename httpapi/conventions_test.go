@@ -259,6 +259,9 @@ func TestBadInput(t *testing.T) {
 		{"a bad body for a renewal", "POST", "/v1/client/identity/renew", `{"NodeID":1}`, 400, "Request body is not understood: NodeID can't be a JSON number"},
 		{"an identity of no node", "GET", "/v1/client/identity", "", 400, "no local Node and node_id not provided"},
 		{"a renewal of no node", "PUT", "/v1/client/identity/renew", "", 400, "no local Node and node_id not provided"},
+		{"metrics of another agent for Prometheus", "GET", "/v1/metrics?format=prometheus&server_id=s2", "", 400,
+			"metrics of another agent come as JSON only; ask that agent for those for Prometheus"},
+		{"an agent that is both", "GET", "/v1/agent/self?server_id=a&node_id=b", "", 400, "give server_id or node_id, not both"},
 		{"a bad metrics format", "GET", "/v1/metrics?format=xml", "", 400, `Invalid format "xml": want json or prometheus`},
 		{"a bad health type", "GET", "/v1/agent/health?type=dog", "", 400, `Invalid type "dog": want client or server`},
 		{"a bad gc option", "PUT", "/v1/system/gc?index=x", "", 400, "Invalid index"},
@@ -322,7 +325,8 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Add("GET", "/v1/nodes", "index=18446744073709551616&wait=1h&per_page=-1&stale=x", "", "*;q=0")
 	f.Add("PUT", "/v1/node/pools", "pretty", `{"Name":"\ud800","NodeIdentityTTL":1e3}`, "")
-	api := newAPI(f, &fakeRPC{}, &fakeServer{}, &fakeClient{})
+	report := structs.AgentReportResponse{Report: []byte("{}")}
+	api := newAPI(f, &fakeRPC{answer: map[string]any{"Agent.Self": report, "Agent.Metrics": report}}, &fakeServer{}, &fakeClient{})
 	f.Fuzz(func(t *testing.T, method, path, query, body, encoding string) {
 		r, err := http.NewRequest(method, "http://127.0.0.1/", strings.NewReader(body))
 		if err != nil {

@@ -13,6 +13,12 @@ import (
 func getMetrics(c *call) (any, error) {
 	switch format := c.query.Get("format"); format {
 	case "prometheus":
+		if err := c.mayHere(); err != nil {
+			return nil, err
+		}
+		if c.query.Has("server_id") || c.query.Has("node_id") {
+			return nil, badRequest("metrics of another agent come as JSON only; ask that agent for those for Prometheus")
+		}
 		if !c.cfg.PrometheusMetrics {
 			return nil, fail(http.StatusUnsupportedMediaType, "Prometheus is not enabled")
 		}
@@ -21,7 +27,11 @@ func getMetrics(c *call) (any, error) {
 	default:
 		return nil, badRequest("Invalid format %q: want json or prometheus", format)
 	}
-	v, err := c.cfg.Metrics.DisplayMetrics(c.w, c.r)
+	return c.report("Agent.Metrics", c.metricsSummary)
+}
+
+func (s *HTTPServer) metricsSummary() (any, error) {
+	v, err := s.cfg.Metrics.DisplayMetrics(nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("summarise metrics: %w", err)
 	}

@@ -140,7 +140,12 @@ func getLicense(*call) (any, error) { return &reply{code: http.StatusNoContent},
 
 func getStateDigest(c *call) (any, error) {
 	var out structs.StateDigest
-	if err := c.read("Operator.StateDigest", &structs.GenericRequest{}, &out); err != nil {
+	args := &structs.AgentRequest{}
+	if err := c.agentNamed(args); err != nil {
+		return nil, err
+	}
+	args.AllowStale = args.AllowStale || args.ServerID != "" // it is that server's own
+	if err := c.call("Operator.StateDigest", args, &out); err != nil {
 		return nil, err
 	}
 	return &out, nil

@@ -55,7 +55,7 @@ var routeTable = []route{
 	{get, "/v1/status/peers", listPeers, via("Status.Peers")},
 	{get, "/v1/regions", listRegions, via("Region.List")},
 
-	{get, "/v1/agent/self", getAgent, here(acl.AgentRead)},
+	{get, "/v1/agent/self", getAgent, via("Agent.Self").orHere(acl.AgentRead)},
 	{get, "/v1/agent/host", getHost, via("Agent.Host").orHere(acl.AgentRead)},
 	{get, "/v1/agent/pprof/{kind}", getProfile, via("Agent.Profile").orHere(acl.AgentWrite)},
 	{get, "/v1/agent/schedulers", listSchedulers, here(acl.AgentRead)},
@@ -78,7 +78,7 @@ var routeTable = []route{
 
 	{putOnly, "/v1/system/gc", collectGarbage, via("System.GarbageCollect")},
 	{putOnly, "/v1/system/reconcile/summaries", reconcileSummaries, via("System.ReconcileJobSummaries")},
-	{get, "/v1/metrics", getMetrics, here(acl.AgentRead)},
+	{get, "/v1/metrics", getMetrics, via("Agent.Metrics").orHere(acl.AgentRead)},
 
 	{put, "/v1/acl/bootstrap", bootstrapACL, via("ACL.Bootstrap")},
 	{get, "/v1/acl/tokens", listACLTokens, via("ACL.ListTokens")},

@@ -292,9 +292,36 @@ var subsetCases = []routeCase{
 	},
 	{
 		name: "the digest of a server's state", method: "GET", path: "/v1/operator/digest?stale", rpc: "Operator.StateDigest",
-		args:  &structs.GenericRequest{QueryOptions: staleQuery},
+		args:  &structs.AgentRequest{QueryOptions: staleQuery},
 		reply: structs.StateDigest{Index: 512, Digest: "ab", Version: 1, Checks: 2, LastCheckIndex: 512},
 		want:  `{"Index":512,"Digest":"ab","Version":1,"Base":"","Checks":2,"Skipped":0,"LastCheckIndex":512}`,
+	},
+	{
+		name: "the digest of another server's state", method: "GET", path: "/v1/operator/digest?server_id=s2", rpc: "Operator.StateDigest",
+		args:  &structs.AgentRequest{ServerID: "s2", QueryOptions: staleQuery},
+		reply: structs.StateDigest{Index: 512, Digest: "ab", Version: 1},
+		want:  `{"Index":512,"Digest":"ab","Version":1,"Base":"","Checks":0,"Skipped":0,"LastCheckIndex":0}`,
+	},
+	{
+		name: "what another server tells of itself", method: "GET", path: "/v1/agent/self?server_id=s2", rpc: "Agent.Self",
+		args:  &structs.AgentRequest{ServerID: "s2", QueryOptions: plainQuery},
+		reply: structs.AgentReportResponse{AgentID: "s2.global", Report: []byte(`{"config":{}}`)}, want: `{"config":{}}`,
+	},
+	{
+		name: "what a node tells of itself", method: "GET", path: "/v1/agent/self?node_id=" + otherID, rpc: "Agent.Self",
+		args:  &structs.AgentRequest{NodeID: otherID, QueryOptions: plainQuery},
+		reply: structs.AgentReportResponse{Report: []byte(`{"config":{}}`)}, want: `{"config":{}}`,
+	},
+	{
+		name: "metrics of the leader", method: "GET", path: "/v1/metrics?server_id=leader", rpc: "Agent.Metrics",
+		args:  &structs.AgentRequest{ServerID: "leader", QueryOptions: plainQuery},
+		reply: structs.AgentReportResponse{Report: []byte(`{"Gauges":[]}`)}, want: `{"Gauges":[]}`,
+	},
+	{
+		name: "an agent that tells nonsense", method: "GET", path: "/v1/metrics?server_id=s2", rpc: "Agent.Metrics",
+		args:  &structs.AgentRequest{ServerID: "s2", QueryOptions: plainQuery},
+		reply: structs.AgentReportResponse{AgentID: "s2.global", Report: []byte(`{"Gau`)}, code: 500,
+		want: "agent s2.global tells about itself in something else than JSON",
 	},
 	{
 		name: "an unhealthy cluster", method: "GET", path: "/v1/operator/autopilot/health", rpc: "Operator.ServerHealth",

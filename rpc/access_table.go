@@ -95,6 +95,8 @@ var accessTable = map[string]Access{
 	"Operator.SnapshotSave":              change(acl.SnapshotSave),
 	"Operator.SnapshotRestore":           change(acl.Management),
 
+	"Agent.Self":    change(acl.AgentRead),
+	"Agent.Metrics": change(acl.AgentRead),
 	"Agent.Host":    read(acl.AgentRead),
 	"Agent.Profile": change(acl.AgentWrite),
 

@@ -39,6 +39,31 @@ func TestQuestionsForAgents(t *testing.T) {
 	wantError(t, err, structs.ErrNoNodeConn)
 	_, err = host(func(r *structs.AgentRequest) { r.ServerID, r.Forwarded = "s2", true })
 	wantError(t, err, nil, "unknown Nomad server s2")
+	for method, report := range map[string]string{"Agent.Self": `{"self":"s2.global"}`, "Agent.Metrics": `{"metrics":"s2.global"}`} {
+		req := &structs.AgentRequest{ServerID: "s2", QueryOptions: query("")}
+		got := must(call[structs.AgentReportResponse](w, method, req))(t)
+		if got.AgentID != "s2.global" || string(got.Report) != report {
+			t.Errorf("%s of s2: %q says %s", method, got.AgentID, got.Report)
+		}
+		w.srv.deps.Reports = nil
+		_, err := call[structs.AgentReportResponse](w, method, &structs.AgentRequest{QueryOptions: query("")})
+		wantCode(t, err, 503)
+		w.srv.deps.Reports = fixedReports("s1.global")
+	}
+	other.operator.digest = "of s2"
+	digest := func(change func(*structs.AgentRequest)) (*structs.StateDigest, error) {
+		req := &structs.AgentRequest{ServerID: "s2", QueryOptions: query("")}
+		req.AllowStale = true
+		change(req)
+		return call[structs.StateDigest](w, "Operator.StateDigest", req)
+	}
+	if got := must(digest(func(*structs.AgentRequest) {}))(t); got.Digest != "of s2" {
+		t.Errorf("the digest of s2 is %+v", got)
+	}
+	_, err = digest(func(r *structs.AgentRequest) { r.AllowStale = false })
+	wantCode(t, err, 400)
+	_, err = digest(func(r *structs.AgentRequest) { r.ServerID, r.NodeID = "", nodeID(1) })
+	wantCode(t, err, 400)
 	w.leader.follows("")
 	_, err = host(func(r *structs.AgentRequest) { r.ServerID = "leader" })
 	wantError(t, err, structs.ErrNoLeader)
@@ -72,3 +97,9 @@ func TestProfilesOfServers(t *testing.T) {
 	_, err := ask(newWorld(t), func(*structs.AgentProfileRequest) {})
 	wantCode(t, err, 403)
 }
+
+// fixedReports name the agent that they are of.
+type fixedReports string
+
+func (r fixedReports) Self() ([]byte, error)    { return []byte(`{"self":"` + string(r) + `"}`), nil }
+func (r fixedReports) Metrics() ([]byte, error) { return []byte(`{"metrics":"` + string(r) + `"}`), nil }

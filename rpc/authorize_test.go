@@ -93,6 +93,8 @@ var requests = map[string]func(token string) any{
 	},
 	"ACL.CreateClientIntroductionToken": func(t string) any { return &structs.ClientIntroductionRequest{WriteRequest: write(t)} },
 	"Absent.List":                       generic,
+	"Agent.Self":                        func(t string) any { return &structs.AgentRequest{QueryOptions: query(t)} },
+	"Agent.Metrics":                     func(t string) any { return &structs.AgentRequest{QueryOptions: query(t)} },
 	"Agent.Host":                        func(t string) any { return &structs.AgentRequest{QueryOptions: query(t)} },
 	"Agent.Profile": func(t string) any {
 		return &structs.AgentProfileRequest{Kind: "heap", AgentRequest: structs.AgentRequest{QueryOptions: query(t)}}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-memdb"
 
+	"github.com/rollcall-id/rollcall/host"
 	"github.com/rollcall-id/rollcall/rpc/transport"
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -213,6 +214,7 @@ type Deps struct {
 	Snapshots  Snapshots
 	Events     Events                // nil: the event stream is disabled
 	Logs       hclog.InterceptLogger // this process's, for those who follow it; nil: nobody can
+	Reports    host.Reports          // of the whole agent; nil: there are none
 	Pool       Pool
 	Sessions   *Sessions
 	Clock      func() time.Time

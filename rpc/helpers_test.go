@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func newWorldAt(t testing.TB, now time.Time, change ...func(*Config)) *world {
 	w.srv = New(cfg, Deps{
 		Logger: w.log, Logs: w.log,
 		State: func() State { return w.fsm.State() }, Raft: w.raft, Leader: w.leader, Keyring: worldKeyring{w},
-		Heartbeats: w.beats, Drains: &w.drains, Cluster: w.cluster, Operator: w.operator, Custody: &w.custody, Pool: w.pool, Sessions: w.sessions,
+		Reports: fixedReports(cfg.NodeName), Heartbeats: w.beats, Drains: &w.drains, Cluster: w.cluster, Operator: w.operator, Custody: &w.custody, Pool: w.pool, Sessions: w.sessions,
 		Events: worldEvents{broker},
 		Clock:  w.clock.Now, Metrics: w.metrics,
 		NewUUID: func() string { return uuid(0xff0000 + int(w.uuids.Add(1))) },
@@ -512,6 +513,7 @@ func (f *fakeCustody) RewrapKeys(_ context.Context, providerID string) (*structs
 }
 
 type fakeOperator struct {
+	digest   string // empty: d1
 	removed  []string
 	transfer []string
 	gc       []time.Duration
@@ -531,7 +533,7 @@ func (o *fakeOperator) TransferLeadership(id, addr string) (*structs.LeadershipT
 	return &structs.LeadershipTransferResponse{To: structs.RaftIDAddress{ID: id, Address: addr}}, nil
 }
 func (o *fakeOperator) StateDigest() (structs.StateDigest, error) {
-	return structs.StateDigest{Index: 7, Digest: "d1"}, nil
+	return structs.StateDigest{Index: 7, Digest: cmp.Or(o.digest, "d1")}, nil
 }
 
 func (o *fakeOperator) AutopilotHealth() (*structs.OperatorHealthReply, error) {

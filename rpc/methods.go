@@ -21,6 +21,7 @@ func (s *Server) registerMethods() {
 	s.registerOperatorMethods()
 	s.registerSystemMethods()
 	s.registerAgentMethods()
+	s.registerAgentReportMethods()
 	s.registerSearchMethods()
 	s.registerNamespaceMethods()
 	s.registerAbsentMethods()

@@ -95,8 +95,17 @@ func (s *Server) serverHealth(_ *Call, _ *structs.GenericRequest, reply *structs
 	return nil
 }
 
-// stateDigest answers with the digest of the leader's state, or with stale of this server's.
-func (s *Server) stateDigest(_ *Call, _ *structs.GenericRequest, reply *structs.StateDigest) error {
+// stateDigest answers with the digest of the leader's state, or with stale of this server's or of the one that is named.
+func (s *Server) stateDigest(c *Call, req *structs.AgentRequest, reply *structs.StateDigest) error {
+	switch {
+	case req.NodeID != "":
+		return structs.Coded(http.StatusBadRequest, "a node has no replicated state; give server_id")
+	case req.ServerID != "" && !req.AllowStale:
+		return structs.Coded(http.StatusBadRequest, "the digest of one server may be stale; say stale")
+	}
+	if done, err := s.passOn(c, req, req, reply); done {
+		return err
+	}
 	digest, err := s.deps.Operator.StateDigest()
 	*reply = digest
 	return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rollcall-id/rollcall/certs"
 	"github.com/rollcall-id/rollcall/events"
+	"github.com/rollcall-id/rollcall/host"
 	"github.com/rollcall-id/rollcall/internal/version"
 	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/rpc"
@@ -60,8 +61,10 @@ type Config struct {
 
 	Logger hclog.Logger
 	// Logs is the log of the whole process, for those who follow it; nil: nobody can.
-	Logs  hclog.InterceptLogger
-	Clock func() time.Time
+	Logs hclog.InterceptLogger
+	// Reports tell about the whole agent; nil: nobody does.
+	Reports host.Reports
+	Clock   func() time.Time
 }
 
 // GossipConfig is where and how the gossip pool is joined.

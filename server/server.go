@@ -200,7 +200,7 @@ func (s *Server) wire() {
 	conf.ACL.BootstrapReset = s.bootstrapReset
 	deps := rpc.Deps{
 		Logger: s.log, State: func() rpc.State { return s.fsm.State() }, Raft: applier{s}, Leader: leadership{s},
-		Keyring: s.endpointKeyring(), Custody: s, Heartbeats: s.heartbeats, Drains: s.drains, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Pool: s.pool,
+		Keyring: s.endpointKeyring(), Custody: s, Heartbeats: s.heartbeats, Drains: s.drains, Cluster: membership{s.gossip, s}, Operator: s, Snapshots: snapshots{s}, Logs: s.cfg.Logs, Reports: s.cfg.Reports, Pool: s.pool,
 		Sessions: s.sessions, Clock: s.cfg.Clock, NewUUID: newUUID, Metrics: globalMetrics{},
 	}
 	if s.events != nil {

@@ -24,6 +24,12 @@ type AgentProfileResponse struct {
 	Text    bool // for reading
 }
 
+// AgentReportResponse is what an agent tells of itself, as JSON.
+type AgentReportResponse struct {
+	AgentID string
+	Report  []byte
+}
+
 // AgentHostResponse is what an agent says of the machine it runs on.
 type AgentHostResponse struct {
 	AgentID  string

@@ -57,7 +57,7 @@ var ladder = []rung{
 
 	// The server knows the whole of its side and takes its own Config: neither
 	// a configuration file nor HTTP nor the client is known to it.
-	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "events", "fsm", "certs", "rpc", "rpc/transport"}},
+	{pkg: "server", may: []string{"structs", "state", "keyring", "snapshot", "events", "fsm", "certs", "host", "rpc", "rpc/transport"}},
 
 	// Both reach servers through rpc alone.
 	{pkg: "client", may: []string{"structs", "monitor", "host", "rpc/transport"}},
@@ -69,7 +69,7 @@ var ladder = []rung{
 	{pkg: "snapshotagent", may: []string{"structs", "snapshot", "fsm", "api"}},
 
 	// One process: server, client and HTTP from one configuration.
-	{pkg: "agent", may: []string{"structs", "keyring", "keyring/transit", "certs", "rpc", "server", "client", "httpapi", "config"}},
+	{pkg: "agent", may: []string{"structs", "keyring", "keyring/transit", "certs", "host", "rpc", "server", "client", "httpapi", "config"}},
 	{pkg: "cmd/rollcall", may: []string{"structs", "snapshot", "fsm", "replay", "certs", "config", "api", "snapshotagent", "agent"}},
 
 	// Programs around the product: they start the binary and speak its protocols.
