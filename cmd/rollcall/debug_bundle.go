@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -21,10 +22,11 @@ type debugFailure struct {
 // bundle is a compressed tar archive in the making. It has another name until it is whole. Its methods but discard are safe
 // for concurrent use.
 type bundle struct {
-	path string
-	root string // directory in the archive
-	file *os.File
-	zip  *gzip.Writer
+	path   string
+	root   string // directory in the archive
+	secret []byte // is taken out of whatever is written; empty for none
+	file   *os.File
+	zip    *gzip.Writer
 
 	mu       sync.Mutex // guards the fields below and everything written
 	tar      *tar.Writer
@@ -32,17 +34,20 @@ type bundle struct {
 	failures []debugFailure
 }
 
-func createBundle(name string) (*bundle, error) {
+func createBundle(name, secret string) (*bundle, error) {
 	f, err := os.OpenFile(name+".partial", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create debug archive: %w", err)
 	}
 	zip := gzip.NewWriter(f)
-	return &bundle{path: name, root: "rollcall-debug", file: f, zip: zip, tar: tar.NewWriter(zip)}, nil
+	return &bundle{path: name, root: "rollcall-debug", secret: []byte(secret), file: f, zip: zip, tar: tar.NewWriter(zip)}, nil
 }
 
-// add writes one file.
+// add writes one file. No agent tells a secret; the caller's token is taken out all the same, should one repeat it.
 func (b *bundle) add(name string, content []byte) {
+	if len(b.secret) > 0 {
+		content = bytes.ReplaceAll(content, b.secret, []byte("<redacted>"))
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {

@@ -38,12 +38,26 @@ var (
 		{"autopilot-health.json", "/v1/operator/autopilot/health", pretty},
 		{"digest.json", "/v1/operator/digest", pretty},
 	}
-	eachIntervalOfAgent = []debugPart{
-		{"metrics.json", "/v1/metrics", pretty},
-		{"digest.json", "/v1/operator/digest", url.Values{"stale": {""}, "pretty": {""}}},
-		{"self.json", "/v1/agent/self", pretty},
-	}
 )
+
+// eachInterval is what changes of the agent.
+func (a *debugAgent) eachInterval() []debugPart {
+	parts := []debugPart{{"metrics.json", "/v1/metrics", pretty}, {"self.json", "/v1/agent/self", pretty}}
+	if a.server {
+		parts = append(parts, debugPart{"digest.json", "/v1/operator/digest", url.Values{"stale": {""}, "pretty": {""}}})
+	}
+	return a.asked(parts)
+}
+
+// asked says in each part whom the asked agent is to ask.
+func (a *debugAgent) asked(parts []debugPart) []debugPart {
+	for i, p := range parts {
+		params := maps.Clone(p.params)
+		maps.Copy(params, a.params)
+		parts[i].params = params
+	}
+	return parts
+}
 
 // oncePerAgent are the agent's machine and profiles.
 func (d *debugRun) oncePerAgent(a *debugAgent) []debugPart {
@@ -54,9 +68,7 @@ func (d *debugRun) oncePerAgent(a *debugAgent) []debugPart {
 		{"profile.prof", "/v1/agent/pprof/profile", url.Values{"seconds": {seconds(d.v.Duration("pprof-duration"))}}},
 	}
 	for i, p := range parts {
-		params := maps.Clone(p.params)
-		maps.Copy(params, a.params)
-		parts[i] = debugPart{a.name + "/" + p.file, p.path, params}
+		parts[i] = p.in(a.name)
 	}
-	return parts
+	return a.asked(parts)
 }

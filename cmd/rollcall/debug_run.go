@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-id/rollcall/api"
@@ -35,9 +36,12 @@ var errDebugInterrupted = errors.New("interrupted")
 type debugAgent struct {
 	client *api.Client
 	opened bool       // client is closed with the run
-	self   bool       // client goes to this very agent, which alone tells its configuration, digest and metrics
+	server bool       // it has replicated state
+	region string     // that it said it is of; empty if it was not asked
 	name   string     // directory in the archive
 	params url.Values // by which the asked agent knows whom to ask
+
+	answered, failed atomic.Bool // a part came; one did not, and not because of an interruption
 }
 
 // debugRun is one gathering.
@@ -64,8 +68,10 @@ func (a *debugAgent) introduce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask an agent about itself: %w", err)
 	}
+	a.region, _ = self.Config["Region"].(string)
 	switch name, _ := self.Config["NodeName"].(string); {
 	case self.Member != nil:
+		a.server = true
 		a.name = "servers/" + fileName(self.Member.Name)
 	default:
 		a.name = "nodes/" + fileName(name)
@@ -84,17 +90,17 @@ func (d *debugRun) addServers(ctx context.Context, ids string) error {
 	found := map[string]bool{}
 	for _, m := range res.Members {
 		for _, id := range []string{"all", m.Tags["id"], m.Name, strings.TrimSuffix(m.Name, "."+m.Tags["region"])} {
-			if id == "" || !slices.Contains(wanted, id) {
+			if id == "" || !slices.Contains(wanted, id) || id == "all" && (m.Tags["region"] != d.agents[0].region || m.Status == "left") {
 				continue
 			}
 			found[id] = true
-			d.add(&debugAgent{client: first, name: "servers/" + fileName(m.Name), params: url.Values{"server_id": {m.Tags["id"]}}})
+			d.add(&debugAgent{client: first, server: true, name: "servers/" + fileName(m.Name), params: url.Values{"server_id": {m.Tags["id"]}}})
 		}
 	}
 	for _, id := range wanted {
 		switch {
 		case id == "leader":
-			d.add(&debugAgent{client: first, name: "servers/leader", params: url.Values{"server_id": {"leader"}}})
+			d.add(&debugAgent{client: first, server: true, name: "servers/leader", params: url.Values{"server_id": {"leader"}}})
 		case id != "" && id != "all" && !found[id]:
 			return &notFoundError{fmt.Sprintf("there is no server %q", id)}
 		}
@@ -165,10 +171,8 @@ func (d *debugRun) run(interrupted context.Context) {
 			work.Go(func() { d.fetch(ctx, d.agents[0], p.in(dir+"/cluster")) })
 		}
 		for _, a := range d.agents {
-			for _, p := range eachIntervalOfAgent {
-				if a.self {
-					work.Go(func() { d.fetch(ctx, a, p.in(dir+"/"+a.name)) })
-				}
+			for _, p := range a.eachInterval() {
+				work.Go(func() { d.fetch(ctx, a, p.in(dir+"/"+a.name)) })
 			}
 		}
 		select {
@@ -187,20 +191,21 @@ func (d *debugRun) fetch(ctx context.Context, a *debugAgent, p debugPart) {
 	case d.slots <- struct{}{}:
 		defer func() { <-d.slots }()
 	case <-ctx.Done():
-		d.archive.fail(p.file, context.Cause(ctx))
+		d.fail(a, p.file, context.Cause(ctx))
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, d.limit, fmt.Errorf("no answer within %s", d.limit))
 	defer cancel()
 	res, err := a.client.Raw(ctx, api.RawRequest{Method: http.MethodGet, Path: p.path, Params: p.params})
 	if err != nil {
-		d.archive.fail(p.file, err)
+		d.fail(a, p.file, err)
 		return
 	}
+	a.answered.Store(true)
 	defer res.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(res.Body, maxDebugFile))
 	if err != nil {
-		d.archive.fail(p.file, fmt.Errorf("read answer of %s: %w", p.path, err))
+		d.fail(a, p.file, fmt.Errorf("read answer of %s: %w", p.path, err))
 		return
 	}
 	d.archive.add(p.file, content)
@@ -215,15 +220,35 @@ func (d *debugRun) followLog(whole context.Context, a *debugAgent) {
 	}
 	res, err := a.client.Raw(whole, api.RawRequest{Method: http.MethodGet, Path: "/v1/agent/monitor", Params: params})
 	if err != nil {
-		d.archive.fail(name, err)
+		d.fail(a, name, err)
 		return
 	}
+	a.answered.Store(true)
 	defer res.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(res.Body, maxDebugFile))
 	if err != nil && whole.Err() == nil {
-		d.archive.fail(name, fmt.Errorf("follow log: %w", err))
+		d.fail(a, name, fmt.Errorf("follow log: %w", err))
 	}
 	d.archive.add(name, content)
+}
+
+// fail notes what could not be had of an agent.
+func (d *debugRun) fail(a *debugAgent, file string, err error) {
+	if !errors.Is(err, errDebugInterrupted) && !errors.Is(err, context.Canceled) {
+		a.failed.Store(true)
+	}
+	d.archive.fail(file, err)
+}
+
+// unreachable are the agents of which nothing came. Whoever there was no time to ask is not among them.
+func (d *debugRun) unreachable() []string {
+	names := []string{}
+	for _, a := range d.agents {
+		if a.failed.Load() && !a.answered.Load() {
+			names = append(names, a.name)
+		}
+	}
+	return names
 }
 
 // manifest says what the archive is of.
@@ -238,10 +263,11 @@ func (d *debugRun) manifest(ctx context.Context) any {
 		Duration, Interval string
 		Interrupted        bool
 		Agents             []string
+		Unreachable        []string
 		Failures           []debugFailure
 	}{
 		version.Version, d.start, time.Now().UTC(), d.v.Duration("duration").String(), d.v.Duration("interval").String(), ctx.Err() != nil,
-		agents, d.archive.failures,
+		agents, d.unreachable(), d.archive.failures,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +29,7 @@ type debugCluster struct {
 	asked  []string      // guarded by mu
 	log    chan struct{} // closed: the log ends by itself
 	opened chan struct{} // gets a value for each log that is followed
+	dead   string        // ID of a server that the asked one does not reach
 }
 
 func (d *debugCluster) serve(t *testing.T) {
@@ -39,9 +41,14 @@ func (d *debugCluster) serve(t *testing.T) {
 		d.mu.Lock()
 		d.asked = append(d.asked, r.URL.RequestURI())
 		d.mu.Unlock()
+		query := r.URL.Query()
 		switch path := r.URL.Path; {
+		case d.dead != "" && query.Get("server_id") == d.dead:
+			http.Error(w, "dial: connection refused", http.StatusInternalServerError)
+		case path == "/v1/agent/self" && query.Has("server_id"), path == "/v1/agent/self" && query.Has("node_id"), path == "/v1/metrics":
+			fmt.Fprintf(w, "%s of %s%s, asked with %s", path, query.Get("server_id"), query.Get("node_id"), r.Header.Get("X-Nomad-Token"))
 		case path == "/v1/agent/self":
-			io.WriteString(w, `{"config":{"NodeName":"s1"},"member":{"Name":"s1.global"},"stats":{}}`)
+			io.WriteString(w, `{"config":{"NodeName":"s1","Region":"global"},"member":{"Name":"s1.global"},"stats":{}}`)
 		case path == "/v1/agent/monitor":
 			io.WriteString(w, "a line of "+r.URL.Query().Get("server_id")+"\n")
 			w.(http.Flusher).Flush()
@@ -106,6 +113,8 @@ func TestADebugArchiveHasWhatThereIsAndSaysWhatIsMissing(t *testing.T) {
 	for name, part := range map[string]string{
 		"cluster/members.json": `"s9.eu"`, "cluster/keys.json": key1, "cluster/nodes.json": node1,
 		"intervals/0001/cluster/leader.json": "10.0.0.1:4647", "intervals/0001/cluster/autopilot-health.json": `"Healthy": true`,
+		"intervals/0001/servers/s2.global/digest.json": "Digest", "intervals/0001/servers/s2.global/self.json": "/v1/agent/self of s2-id, ",
+		"intervals/0001/servers/s2.global/metrics.json": "/v1/metrics of s2-id, ", "intervals/0001/nodes/" + node3 + "/self.json": "/v1/agent/self of " + node3,
 		"intervals/0001/servers/s1.global/digest.json": "Digest", "intervals/0001/servers/s1.global/self.json": "NodeName",
 		"servers/s1.global/monitor.log": "a line of \n", "servers/s2.global/monitor.log": "a line of s2-id\n", "servers/leader/monitor.log": "a line of leader\n",
 		"servers/s2.global/goroutines.txt": "/v1/agent/pprof/goroutine", "servers/s2.global/profile.prof": "profile", "servers/s1.global/host.json": "host",
@@ -137,6 +146,30 @@ func TestADebugArchiveHasWhatThereIsAndSaysWhatIsMissing(t *testing.T) {
 	}
 	if got := rollcall(t, "", "operator", "debug", "-output", file); got.code != 1 || !strings.Contains(got.err, "exists already") {
 		t.Errorf("over an existing file: %+v", got)
+	}
+}
+
+func TestADebugArchiveNamesAServerThatDoesNotAnswer(t *testing.T) {
+	d := &debugCluster{log: make(chan struct{}), dead: "s2-id"}
+	close(d.log)
+	d.serve(t)
+	t.Setenv("ROLLCALL_TOKEN", "3d6f5a1c-secret")
+	file := filepath.Join(t.TempDir(), "out.tar.gz")
+	got := rollcall(t, "", "operator", "debug", "-duration", "1s", "-interval", "1s", "-output", file)
+	if want := "no answer from servers/s2.global; the archive has the rest"; got.code != exitError || !strings.Contains(got.err, want) {
+		t.Fatalf("%+v, want %q", got, want)
+	}
+	files := unpack(t, file)
+	var manifest struct{ Agents, Unreachable []string }
+	if err := json.Unmarshal([]byte(files["manifest.json"]), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"servers/s1.global", "servers/s2.global"}
+	if dead := all[1:]; !slices.Equal(manifest.Agents, all) || !slices.Equal(manifest.Unreachable, dead) {
+		t.Errorf("the manifest is %+v, want the agents %v, of which %v do not answer", manifest, all, dead)
+	}
+	if text := files["intervals/0001/servers/s1.global/metrics.json"]; text != "/v1/metrics of , asked with <redacted>" {
+		t.Errorf("an answer that repeats the token is kept as %q", text)
 	}
 }
 
@@ -199,7 +232,7 @@ func TestAFrozenAgentHoldsADebugArchiveUpForAMomentOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	archive, err := createBundle(filepath.Join(t.TempDir(), "out.tar.gz"))
+	archive, err := createBundle(filepath.Join(t.TempDir(), "out.tar.gz"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

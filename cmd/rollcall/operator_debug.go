@@ -22,9 +22,9 @@ func (a *app) operatorDebugCommand() *cli.Command {
 		name: "debug", usage: "gather what helps to understand a cluster, in one archive",
 		help: "The archive has, of the cluster: members, Raft and autopilot configuration, health, keys without their material, nodes and\n" +
 			"pools; of each agent: configuration without secrets, state digest, metrics, machine, goroutines, heap, a processor profile and\n" +
-			"its log while the command runs. Configuration, digest and metrics are told by an agent itself, so name the others with\n" +
-			"-agent-address. What could not be had is listed in manifest.json with the reason. After Ctrl-C the archive has what was\n" +
-			"gathered until then; it appears under its name only when it is whole.",
+			"its log while the command runs. All servers of the region are asked, by way of the one at -address. What could not be had is\n" +
+			"listed in manifest.json with the reason; if an agent did not answer at all the exit code is 1. After Ctrl-C the archive has\n" +
+			"what was gathered until then, and says so; it appears under its name only when it is finished.",
 		example: "operator debug -duration 30s -interval 10s\n" +
 			"  rollcall operator debug -agent-address 10.0.0.12:4646 -agent-address 10.0.0.13:4646 -output /tmp",
 		flags: outputFlags(
@@ -43,7 +43,11 @@ func (a *app) operatorDebugCommand() *cli.Command {
 		if err != nil {
 			return err
 		}
-		archive, err := createBundle(path)
+		cfg, err := clientConfig(v.Command)
+		if err != nil {
+			return err
+		}
+		archive, err := createBundle(path, cfg.Token)
 		if err != nil {
 			return err
 		}
@@ -64,10 +68,16 @@ func (a *app) operatorDebugCommand() *cli.Command {
 		if ctx.Err() != nil {
 			fmt.Fprintln(v.err, "Interrupted; the archive has what was gathered until then")
 		}
-		return v.done(struct {
-			Archive  string
-			Failures []debugFailure
-		}{path, archive.failures}, "Created debug archive: %s%s", path, failed)
+		unreachable := d.unreachable()
+		err = v.done(struct {
+			Archive     string
+			Unreachable []string
+			Failures    []debugFailure
+		}{path, unreachable, archive.failures}, "Created debug archive: %s%s", path, failed)
+		if err == nil && len(unreachable) > 0 {
+			err = fmt.Errorf("no answer from %s; the archive has the rest", strings.Join(unreachable, ", "))
+		}
+		return err
 	})
 }
 
@@ -103,7 +113,7 @@ func (v *invocation) debugOptions(now time.Time) (string, error) {
 // newDebugRun finds out whom to ask. An agent at an address that does not answer is an error: it was named.
 func (v *invocation) newDebugRun(ctx context.Context, archive *bundle, start time.Time) (*debugRun, error) {
 	d := &debugRun{v: v, archive: archive, start: start, slots: make(chan struct{}, debugParallel), limit: debugPartLimit + v.Duration("pprof-duration")}
-	d.agents = append(d.agents, &debugAgent{client: v.client, self: true})
+	d.agents = append(d.agents, &debugAgent{client: v.client})
 	for _, address := range v.StringSlice("agent-address") {
 		cfg, err := clientConfig(v.Command)
 		if err != nil {
@@ -114,7 +124,7 @@ func (v *invocation) newDebugRun(ctx context.Context, archive *bundle, start tim
 		if err != nil {
 			return nil, usagef(v.Command, "-agent-address: %s", err)
 		}
-		d.agents = append(d.agents, &debugAgent{client: client, self: true, opened: true})
+		d.agents = append(d.agents, &debugAgent{client: client, opened: true})
 	}
 	for _, a := range d.agents {
 		if err := a.introduce(ctx); err != nil {
