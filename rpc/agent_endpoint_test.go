@@ -101,5 +101,7 @@ func TestProfilesOfServers(t *testing.T) {
 // fixedReports name the agent that they are of.
 type fixedReports string
 
-func (r fixedReports) Self() ([]byte, error)    { return []byte(`{"self":"` + string(r) + `"}`), nil }
-func (r fixedReports) Metrics() ([]byte, error) { return []byte(`{"metrics":"` + string(r) + `"}`), nil }
+func (r fixedReports) Self() ([]byte, error) { return []byte(`{"self":"` + string(r) + `"}`), nil }
+func (r fixedReports) Metrics() ([]byte, error) {
+	return []byte(`{"metrics":"` + string(r) + `"}`), nil
+}
