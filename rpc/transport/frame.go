@@ -60,6 +60,9 @@ func (r *Reader) readNext(what string, limits structs.Limits) ([]byte, error) {
 
 func (r *Reader) read(what string, limits structs.Limits, mayIdle bool) ([]byte, error) {
 	r.scan.Reset(limits)
+	if mayIdle {
+		r.finish()
+	}
 	for {
 		got := r.buf[r.start:r.end]
 		done, err := r.scan.Scan(got)
@@ -88,7 +91,7 @@ func (r *Reader) read(what string, limits structs.Limits, mayIdle bool) ([]byte,
 	}
 }
 
-// finish ends a request: the next value may take as long as it likes to begin.
+// finish ends what has to be complete in time: the next value may take as long as it likes to begin.
 func (r *Reader) finish() {
 	if r.armed {
 		r.armed = false

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -182,6 +184,32 @@ func TestHeadersAreReadInEveryForm(t *testing.T) {
 			t.Errorf("%q read as %+v", bad, h)
 		}
 	}
+}
+
+// The time that one value had must not run out on the next, which may begin whenever it likes: events can be hours apart.
+func TestATimeThatAValueHadIsOverWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		defer far.Close()
+		go func() {
+			for _, part := range []string{"\xa5he", "llo"} { // in pieces, so that there is a time to keep
+				_, _ = far.Write([]byte(part))
+			}
+			time.Sleep(time.Hour)
+			_, _ = far.Write([]byte("\xa3end"))
+			_, _ = far.Write([]byte("\xa5ha")) // and nothing more
+		}()
+		r := NewReader(near, time.Minute)
+		for _, want := range []string{"\xa5hello", "\xa3end"} {
+			if got, err := r.ReadValue("value", structs.Limits{}); err != nil || string(got) != want {
+				t.Fatalf("read %q, %v, want %q", got, err, want)
+			}
+		}
+		if got, err := r.ReadValue("value", structs.Limits{}); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("half a value: %q, %v", got, err)
+		}
+	})
 }
 
 // FuzzHeader: the fast path agrees with the codec library wherever it takes a header on.
