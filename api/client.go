@@ -102,7 +102,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("parse address: %w", err)
+		return nil, errors.New("the address is no URL; want http://host:port, https://host:port or unix:///path") // it may hold a password
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	tr := &http.Transport{
@@ -111,6 +111,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, base: url.URL{Scheme: u.Scheme, Host: u.Host}}
 	switch {
+	case u.User != nil:
+		return nil, errors.New("the address holds a user or password; give a token instead")
 	case u.Scheme == "unix":
 		path := u.Host + u.Path
 		if path == "" {
@@ -123,8 +125,6 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("address %q has the scheme %q; want http, https or unix", cfg.Address, u.Scheme)
 	case u.Host == "":
 		return nil, fmt.Errorf("address %q names no host", cfg.Address)
-	case u.User != nil:
-		return nil, errors.New("the address holds a user or password; give a token instead")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("address %q has more than scheme, host and port", cfg.Address)
 	}
@@ -275,8 +275,12 @@ func (c *Client) patience(params url.Values) time.Duration {
 	return wait + wait/16 + c.cfg.Timeout
 }
 
-// callError leaves out the address and query that net/http puts into its errors twice over.
+// callError leaves out the address and query that net/http puts into its errors twice over, and what was given as the accessor
+// of an ACL token: people mistake the secret for it.
 func callError(ctx context.Context, method, path string, err error) error {
+	if tokens := "/v1/acl/token/"; strings.HasPrefix(path, tokens) {
+		path = tokens + "{accessor}"
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("%s %s: %w", method, path, cause)
 	}

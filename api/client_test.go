@@ -347,12 +347,19 @@ func TestAddresses(t *testing.T) {
 	}
 	for address, text := range map[string]string{
 		"ftp://a": "want http, https or unix", "http://": "names no host", "unix://": "names no socket", "http://u:secret@a": "give a token instead",
-		"http://a/v1": "more than scheme, host and port", "http://a?b=c": "more than scheme, host and port", "http://[::1": "parse address",
+		"http://a/v1": "more than scheme, host and port", "http://a?b=c": "more than scheme, host and port", "http://[::1": "is no URL", "http://u:secret@host:bad": "is no URL", "ftp://u:secret@host": "user or password",
 	} {
 		_, err := New(Config{Address: address})
 		if err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %q", address, err, text)
 		}
+	}
+}
+
+func TestWhatIsGivenAsAnAccessorIsNotInErrors(t *testing.T) {
+	c := newClient(t, Config{Address: "http://127.0.0.1:1"}) // nothing listens there
+	if _, err := c.ACLToken(t.Context(), "a-secret", nil); err == nil || strings.Contains(err.Error(), "a-secret") || !strings.Contains(err.Error(), "GET /v1/acl/token/{accessor}") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -63,7 +63,17 @@ func (s *HTTPServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.ctx = ctx
 	}
 	code := c.serveCounted()
-	s.log.Debug("request complete", "method", r.Method, "path", r.URL.Path, "status", code, "duration", s.now().Sub(start))
+	s.log.Debug("request complete", "method", r.Method, "path", loggedPath(r.URL.Path, code), "status", code, "duration", s.now().Sub(start))
+}
+
+// loggedPath is a request's path as the log may have it. Of an ACL token that was not found the path names no accessor:
+// people mistake the secret for it.
+func loggedPath(path string, code int) string {
+	const tokens = "/v1/acl/token/"
+	if code >= 400 && len(path) > len(tokens) && strings.HasPrefix(path, tokens) {
+		return tokens + "{accessor}"
+	}
+	return path
 }
 
 // serveCounted serves the call unless its client has too many under way.

@@ -95,7 +95,7 @@ func (c *call) writeError(err error) int {
 		code = http.StatusInternalServerError
 	}
 	if code == http.StatusInternalServerError {
-		c.log.Warn("request failed", "method", c.r.Method, "path", c.r.URL.Path, "status", code, "error", message)
+		c.log.Warn("request failed", "method", c.r.Method, "path", loggedPath(c.r.URL.Path, code), "status", code, "error", message)
 	}
 	h := c.w.Header()
 	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {

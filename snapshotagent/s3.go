@@ -46,7 +46,7 @@ func NewS3(cfg S3Config) (*S3, error) {
 	u, err := url.Parse(cfg.Endpoint)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil:
-		return nil, fmt.Errorf("S3 endpoint %q: want https://host[:port] or http://host[:port]", cfg.Endpoint)
+		return nil, errors.New("S3 endpoint: want https://host[:port] or http://host[:port], without a user or password") // which an error must not show
 	case cfg.Bucket == "":
 		return nil, errors.New("no S3 bucket given")
 	case os.Getenv("AWS_ACCESS_KEY_ID") == "" || os.Getenv("AWS_SECRET_ACCESS_KEY") == "":

@@ -98,9 +98,10 @@ func TestS3Problems(t *testing.T) {
 	for text, cfg := range map[string]S3Config{
 		"no S3 bucket": {Endpoint: s.url},
 		"want https":   {Endpoint: "ftp://x", Bucket: "b"},
-		`"x:9000"`:     {Endpoint: "x:9000", Bucket: "b"},
+		"want http":    {Endpoint: "x:9000", Bucket: "b"},
+		"user or":      {Endpoint: "http://u:hidden@host:bad", Bucket: "b"},
 	} {
-		if _, err := NewS3(cfg); err == nil || !strings.Contains(err.Error(), text) {
+		if _, err := NewS3(cfg); err == nil || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%+v: %v, want %q", cfg, err, text)
 		}
 	}

@@ -16,7 +16,7 @@ func (a *app) aclTokenDeleteCommand() *cli.Command {
 	}, func(ctx context.Context, v *invocation) error {
 		accessor := v.Args().First()
 		if err := v.client.DeleteACLToken(ctx, accessor, nil); err != nil {
-			return fmt.Errorf("delete ACL token %s: %w", accessor, err)
+			return fmt.Errorf("delete ACL token: %w", err) // what was given may be a secret
 		}
 		return v.done(struct{ AccessorID string }{accessor}, "Token %s successfully deleted", accessor)
 	})

@@ -17,7 +17,7 @@ func (a *app) aclTokenInfoCommand() *cli.Command {
 		accessor := v.Args().First()
 		res, err := v.client.ACLToken(ctx, accessor, nil)
 		if err != nil {
-			return fmt.Errorf("show ACL token %s: %w", accessor, err)
+			return fmt.Errorf("show ACL token: %w", err) // what was given may be a secret
 		}
 		return v.showACLToken(res.Value)
 	})

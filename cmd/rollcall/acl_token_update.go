@@ -17,12 +17,12 @@ func (a *app) aclTokenUpdateCommand() *cli.Command {
 		accessor := v.Args().First()
 		res, err := v.client.ACLToken(ctx, accessor, nil)
 		if err != nil {
-			return fmt.Errorf("find ACL token %s: %w", accessor, err)
+			return fmt.Errorf("find ACL token: %w", err) // what was given may be a secret
 		}
 		v.tokenFromFlags(res.Value)
 		changed, err := v.client.UpdateACLToken(ctx, res.Value, nil)
 		if err != nil {
-			return fmt.Errorf("change ACL token %s: %w", accessor, err)
+			return fmt.Errorf("change ACL token: %w", err)
 		}
 		return v.showACLToken(changed)
 	})

@@ -90,7 +90,7 @@ func (v *invocation) rawRequest() (*api.RawRequest, error) {
 	for _, line := range v.StringSlice("H") {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(name) == "" {
-			return nil, usagef(v.Command, "-H %q is not of the form 'Name: value'", line)
+			return nil, usagef(v.Command, "-H: want 'Name: value'") // the value may be a secret
 		}
 		r.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
