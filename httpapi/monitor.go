@@ -13,8 +13,9 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// firstLogWait is how long the status waits for an agent to refuse: one of another system says nothing until it logs.
-const firstLogWait = time.Second
+// firstLogWait is how long the status waits for an agent to refuse: one of another system says nothing until it logs. It is
+// more than the second for which servers wait for the key of a token.
+const firstLogWait = 3 * time.Second
 
 // followLog answers with the log of this agent, of a server or of a node, until the client goes (wire.md §5.6).
 func followLog(c *call) (any, error) {
