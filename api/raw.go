@@ -16,16 +16,17 @@ type RawRequest struct {
 	Params url.Values
 	Header http.Header // added to the client's own
 	Body   io.Reader   // nil for none
+	Accept []int       // statuses besides 200 that are answers, as that of an unhealthy cluster
 }
 
-// Raw sends a request and returns its answer, whose body the caller closes. A status other than 200 is a *StatusError. Only ctx
+// Raw sends a request and returns its answer, whose body the caller closes. A status that is not accepted is a *StatusError. Only ctx
 // bounds it: the answer may be a stream.
 func (c *Client) Raw(ctx context.Context, r RawRequest) (*http.Response, error) {
 	req, err := c.RawRequest(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return c.send(req)
+	return c.send(req, r.Accept...)
 }
 
 // RawRequest builds what Raw sends, with the client's region, namespace and token where the request has none.

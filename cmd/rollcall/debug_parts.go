@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"net/http"
 	"net/url"
 )
 
@@ -10,6 +11,7 @@ type debugPart struct {
 	file   string
 	path   string
 	params url.Values
+	accept []int // statuses besides 200 that come with what is wanted
 }
 
 // in is the part in a directory.
@@ -24,27 +26,27 @@ var pretty = url.Values{"pretty": {""}}
 // configuration without what is secret in it.
 var (
 	oncePerCluster = []debugPart{
-		{"cluster/members.json", "/v1/agent/members", pretty},
-		{"cluster/regions.json", "/v1/regions", pretty},
-		{"cluster/autopilot-configuration.json", "/v1/operator/autopilot/configuration", pretty},
-		{"cluster/scheduler-configuration.json", "/v1/operator/scheduler/configuration", pretty},
-		{"cluster/keys.json", "/v1/operator/keyring/keys", pretty},
-		{"cluster/node-pools.json", "/v1/node/pools", pretty},
-		{"cluster/nodes.json", "/v1/nodes", pretty},
+		{file: "cluster/members.json", path: "/v1/agent/members", params: pretty},
+		{file: "cluster/regions.json", path: "/v1/regions", params: pretty},
+		{file: "cluster/autopilot-configuration.json", path: "/v1/operator/autopilot/configuration", params: pretty},
+		{file: "cluster/scheduler-configuration.json", path: "/v1/operator/scheduler/configuration", params: pretty},
+		{file: "cluster/keys.json", path: "/v1/operator/keyring/keys", params: pretty},
+		{file: "cluster/node-pools.json", path: "/v1/node/pools", params: pretty},
+		{file: "cluster/nodes.json", path: "/v1/nodes", params: pretty},
 	}
 	eachInterval = []debugPart{
-		{"leader.json", "/v1/status/leader", pretty},
-		{"raft-configuration.json", "/v1/operator/raft/configuration", pretty},
-		{"autopilot-health.json", "/v1/operator/autopilot/health", pretty},
-		{"digest.json", "/v1/operator/digest", pretty},
+		{file: "leader.json", path: "/v1/status/leader", params: pretty},
+		{file: "raft-configuration.json", path: "/v1/operator/raft/configuration", params: pretty},
+		{file: "autopilot-health.json", path: "/v1/operator/autopilot/health", params: pretty, accept: []int{http.StatusTooManyRequests}},
+		{file: "digest.json", path: "/v1/operator/digest", params: pretty},
 	}
 )
 
 // eachInterval is what changes of the agent.
 func (a *debugAgent) eachInterval() []debugPart {
-	parts := []debugPart{{"metrics.json", "/v1/metrics", pretty}, {"self.json", "/v1/agent/self", pretty}}
+	parts := []debugPart{{file: "metrics.json", path: "/v1/metrics", params: pretty}, {file: "self.json", path: "/v1/agent/self", params: pretty}}
 	if a.server {
-		parts = append(parts, debugPart{"digest.json", "/v1/operator/digest", url.Values{"stale": {""}, "pretty": {""}}})
+		parts = append(parts, debugPart{file: "digest.json", path: "/v1/operator/digest", params: url.Values{"stale": {""}, "pretty": {""}}})
 	}
 	return a.asked(parts)
 }
@@ -62,10 +64,10 @@ func (a *debugAgent) asked(parts []debugPart) []debugPart {
 // oncePerAgent are the agent's machine and profiles.
 func (d *debugRun) oncePerAgent(a *debugAgent) []debugPart {
 	parts := []debugPart{
-		{"host.json", "/v1/agent/host", pretty},
-		{"goroutines.txt", "/v1/agent/pprof/goroutine", url.Values{"debug": {"2"}}},
-		{"heap.prof", "/v1/agent/pprof/heap", url.Values{}},
-		{"profile.prof", "/v1/agent/pprof/profile", url.Values{"seconds": {seconds(d.v.Duration("pprof-duration"))}}},
+		{file: "host.json", path: "/v1/agent/host", params: pretty},
+		{file: "goroutines.txt", path: "/v1/agent/pprof/goroutine", params: url.Values{"debug": {"2"}}},
+		{file: "heap.prof", path: "/v1/agent/pprof/heap", params: url.Values{}},
+		{file: "profile.prof", path: "/v1/agent/pprof/profile", params: url.Values{"seconds": {seconds(d.v.Duration("pprof-duration"))}}},
 	}
 	for i, p := range parts {
 		parts[i] = p.in(a.name)

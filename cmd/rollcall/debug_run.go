@@ -196,7 +196,7 @@ func (d *debugRun) fetch(ctx context.Context, a *debugAgent, p debugPart) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, d.limit, fmt.Errorf("no answer within %s", d.limit))
 	defer cancel()
-	res, err := a.client.Raw(ctx, api.RawRequest{Method: http.MethodGet, Path: p.path, Params: p.params})
+	res, err := a.client.Raw(ctx, api.RawRequest{Method: http.MethodGet, Path: p.path, Params: p.params, Accept: p.accept})
 	if err != nil {
 		d.fail(a, p.file, err)
 		return
