@@ -22,14 +22,17 @@ const decodeCost = 4
 
 // body reads the request's body within the limits of size, time and what its client may hold.
 func (c *call) body() ([]byte, error) {
+	if c.r.ContentLength > int64(c.cfg.MaxBodyBytes) { // before the first byte: it may be sent slowly
+		c.w.Header().Set("Connection", "close")
+		return nil, c.bodyTooLarge()
+	}
 	b, err := io.ReadAll(&countedBody{call: c, in: http.MaxBytesReader(c.w, c.r.Body, int64(c.cfg.MaxBodyBytes))})
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		var own *statusError
 		switch {
 		case errors.As(err, &tooLarge):
-			countRefusal("http_bodies_refused")
-			return nil, fail(http.StatusRequestEntityTooLarge, "Request body is larger than %d bytes", c.cfg.MaxBodyBytes)
+			return nil, c.bodyTooLarge()
 		case errors.As(err, &own):
 			return nil, own
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -40,6 +43,11 @@ func (c *call) body() ([]byte, error) {
 	}
 	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) // what follows may wait for minutes
 	return b, nil
+}
+
+func (c *call) bodyTooLarge() error {
+	countRefusal("http_bodies_refused")
+	return fail(http.StatusRequestEntityTooLarge, "Request body is larger than %d bytes", c.cfg.MaxBodyBytes)
 }
 
 // countedBody counts a body's bytes as they arrive.

@@ -245,3 +245,20 @@ func TestServeReportsAListenerThatFails(t *testing.T) {
 		t.Errorf("Serve returned %v", err)
 	}
 }
+
+// A body that would be too large is refused when its length is known, not when that much has arrived.
+func TestABodyThatClaimsTooMuchIsRefusedAtOnce(t *testing.T) {
+	_, base := start(t, &fakeRPC{})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "PUT /v1/node/pools HTTP/1.1\r\nHost: x\r\nContent-Length: 4294967296\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn) // and the server hangs up
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 413 ") {
+		t.Errorf("answered %q, %v", answer, err)
+	}
+}
