@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 const (
 	byteRPC         = 0x01
 	byteMultiplex   = 0x03
+	byteTLS         = 0x04
 	byteMultiplexV2 = 0x06
 )
 
@@ -42,6 +44,19 @@ func DialPlain(ctx context.Context, addr string) (*Stream, error) {
 		return nil, err
 	}
 	return newStream(conn), nil
+}
+
+// DialTLS is DialPlain with TLS inside of the connection.
+func DialTLS(ctx context.Context, addr string, conf *tls.Config) (*Stream, error) {
+	conn, err := dial(ctx, addr, byteTLS)
+	if err != nil {
+		return nil, err
+	}
+	secure := tls.Client(conn, conf)
+	if _, err := secure.Write([]byte{byteRPC}); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return newStream(secure), nil
 }
 
 func dial(ctx context.Context, addr string, first byte) (net.Conn, error) {
