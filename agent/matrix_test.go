@@ -134,6 +134,13 @@ var agentRequests = []matrixRequest{
 	{route: "GET /v1/metrics", path: "/v1/metrics?server_id=leader"},
 	{route: "GET /v1/metrics", path: "/v1/metrics?node_id={node}"},
 	{route: "GET /v1/event/stream", path: "/v1/event/stream", stream: true},
+	{route: "GET /v1/event/stream", path: "/v1/event/stream?topic=Node", stream: true},
+	{route: "GET /v1/event/stream", path: "/v1/event/stream?topic=Identity", stream: true},
+	{route: "GET /v1/event/stream", path: "/v1/event/stream?topic=NodePool", stream: true},
+	{route: "GET /v1/event/stream", path: "/v1/event/stream?topic=Keyring", stream: true},
+	{route: "GET /v1/event/stream", path: "/v1/event/stream?topic=ACLToken", stream: true},
+	{route: "GET /v1/event/stream", path: "/v1/event/stream?topic=ACLPolicy", stream: true},
+	{route: "GET /v1/event/stream", path: "/v1/event/stream?topic=ACLRole", stream: true},
 }
 
 var aclRequests = []matrixRequest{

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite the parts of the documents that
 
 // What is between the two lines is made from the access tables of rpc and httpapi.
 const (
-	generated    = "<!-- Made from rpc/access_table.go and httpapi/routes.go: go test ./docs -run AccessTable -update -->\n"
+	generated    = "<!-- Made from rpc/access_table.go, rpc/event_access.go and httpapi/routes.go: go test ./docs -run AccessTable -update -->\n"
 	generatedEnd = "<!-- End of what is made from the code. -->\n"
 )
 
@@ -51,7 +51,13 @@ func accessTables() string {
 		a := methods[name]
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, a.WithACLs(), a.WithoutACLs())
 	}
-	b.WriteString("\n| HTTP route | Who may use it, with ACLs |\n|---|---|\n")
+	b.WriteString("\n### Event topics\n\nWhat `Event.Stream` asks for. A caller must be good for every topic that it names; who asks for all topics gets those that it is\n" +
+		"good for. It is asked again for every event, and whenever the token, its roles or its policies change.\n" +
+		"\n| Topic | With ACLs | Without ACLs |\n|---|---|---|\n")
+	for _, topic := range rpc.EventTopics() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", topic.Topic, topic.WithACLs, topic.WithoutACLs)
+	}
+	b.WriteString("\n### Routes\n\n| HTTP route | Who may use it, with ACLs |\n|---|---|\n")
 	for _, r := range httpapi.Routes() {
 		fmt.Fprintf(&b, "| `%s %s` | %s |\n", r.Method, r.Pattern, routeAccess(r))
 	}

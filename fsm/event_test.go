@@ -77,6 +77,14 @@ func TestCommandsBecomeEvents(t *testing.T) {
 		{"a pool", structs.NodePoolUpsertMsg, &structs.NodePoolUpsertRequest{NodePools: []*structs.NodePool{{Name: "gpu"}}}, []string{"NodePool NodePoolUpserted gpu"}},
 		{"the end of a pool", structs.NodePoolDeleteMsg, &structs.NodePoolDeleteRequest{Names: []string{"gpu"}}, []string{"NodePool NodePoolDeleted gpu"}},
 		{"the end of a node", structs.NodeDeregisterMsg, &structs.NodeDeregisterRequest{NodeID: node}, []string{"Node NodeDeregistration " + node}},
+		{"a policy", structs.ACLPolicyUpsertMsg, &structs.ACLPolicyUpsertRequest{Policies: []*structs.ACLPolicy{{Name: "p"}, {Name: "q"}}},
+			[]string{"ACLPolicy ACLPolicyUpserted p", "ACLPolicy ACLPolicyUpserted q"}},
+		{"the end of policies, of which one is not there", structs.ACLPolicyDeleteMsg, &structs.ACLPolicyDeleteRequest{Names: []string{"p", "none"}}, []string{"ACLPolicy ACLPolicyDeleted p"}},
+		{"a role", structs.ACLRolesUpsertMsg, &structs.ACLRolesUpsertRequest{ACLRoles: []*structs.ACLRole{{ID: uuid(7), Name: "r"}}}, []string{"ACLRole ACLRoleUpserted " + uuid(7)}},
+		{"the end of a role", structs.ACLRolesDeleteMsg, &structs.ACLRolesDeleteByIDRequest{ACLRoleIDs: []string{uuid(7)}}, []string{"ACLRole ACLRoleDeleted " + uuid(7)}},
+		{"the first token", structs.ACLTokenBootstrapMsg, &structs.ACLTokenBootstrapCommand{Token: managementToken(8)}, []string{"ACLToken ACLTokenUpserted " + uuid(8)}},
+		{"a token", structs.ACLTokenUpsertMsg, &structs.ACLTokenUpsertRequest{Tokens: []*structs.ACLToken{managementToken(9)}}, []string{"ACLToken ACLTokenUpserted " + uuid(9)}},
+		{"the end of tokens, of which one is not there", structs.ACLTokenDeleteMsg, &structs.ACLTokenDeleteRequest{AccessorIDs: []string{uuid(9), uuid(10)}}, []string{"ACLToken ACLTokenDeleted " + uuid(9)}},
 		{"the end of a key", structs.RootKeyDeleteMsg, &structs.KeyringDeleteRequest{KeyID: key}, []string{"Keyring KeyringRemoved " + key}},
 	} {
 		index := uint64(10 + i)
@@ -92,6 +100,10 @@ func TestCommandsBecomeEvents(t *testing.T) {
 	if got := rec.taken(); got != nil {
 		t.Errorf("a command that was refused made events %q", got)
 	}
+}
+
+func managementToken(n int) *structs.ACLToken {
+	return &structs.ACLToken{AccessorID: uuid(n), SecretID: uuid(100 + n), Type: structs.ACLTokenManagement}
 }
 
 func TestCollectedNodesBecomeEvents(t *testing.T) {
@@ -140,6 +152,8 @@ func TestEventsHoldNoSecrets(t *testing.T) {
 	secret := reg.Node.SecretID
 	reg.AuthToken = "the-token-of-a-request"
 	apply(t, f, 3, structs.NodeRegisterMsg, reg)
+	token := managementToken(2)
+	apply(t, f, 4, structs.ACLTokenUpsertMsg, &structs.ACLTokenUpsertRequest{Tokens: []*structs.ACLToken{token}})
 	var shown strings.Builder
 	for i := range rec.events {
 		b, err := json.Marshal(&rec.events[i])
@@ -153,6 +167,7 @@ func TestEventsHoldNoSecrets(t *testing.T) {
 	}
 	hidden := map[string]any{
 		"secret ID": secret, "request token": reg.AuthToken, "secret hash": structs.HashSecret(secret),
+		"token's secret": token.SecretID, "hash of a token's secret": structs.HashSecret(token.SecretID),
 		"wrapped key": material.WrappedDataEncryptionKey.Ciphertext,
 	}
 	for name, v := range hidden {

@@ -38,6 +38,8 @@ type Access struct {
 	Needs []acl.Capability
 	// Filtered: the request names no pool. One pool that Needs is good for is enough, and the answer has only such.
 	Filtered bool
+	// Topics: what an operator must have depends on the topics that the request names (EventTopics).
+	Topics bool
 	// Self: a node may, too, on itself.
 	Self bool
 	// NodesRead: with ACLs off any node may, too.
@@ -74,13 +76,16 @@ func (a Access) needsPool() bool {
 func (a Access) problem(req any) string {
 	_, nodes := req.(structs.NodeScoped)
 	_, pools := req.(structs.PoolScoped)
+	_, topics := req.(structs.TopicScoped)
 	switch {
 	case a.By < ByAnyone || a.By > ByCaller:
 		return "does not say who may call it"
-	case (a.By == ByOperator) != (len(a.Needs) > 0):
+	case (a.By == ByOperator) != (len(a.Needs) > 0 || a.Topics):
 		return "must say what an operator needs, and nobody else"
 	case a.needsNode() && !nodes:
 		return fmt.Sprintf("is about nodes, and a %T does not tell which", req)
+	case a.Topics && !topics:
+		return fmt.Sprintf("is about topics, and a %T does not tell which", req)
 	case a.needsPool() && !pools:
 		return fmt.Sprintf("is about node pools, and a %T does not tell which", req)
 	}
@@ -102,6 +107,9 @@ func (a Access) WithACLs() string {
 		return "who has an ACL token, on what is its own; `management` on all"
 	case ByCaller:
 		return "whoever calls, on the credential shown"
+	}
+	if a.Topics {
+		return "by its topics"
 	}
 	words := make([]string, len(a.Needs))
 	for i, n := range a.Needs {

@@ -105,8 +105,8 @@ var accessTable = map[string]Access{
 
 	"Agent.Monitor": change(acl.AgentRead),
 
-	// It shows nodes, pools and root keys alike.
-	"Event.Stream": read(acl.NodeRead, acl.KeyringRead),
+	// What each topic asks for is in event_access.go.
+	"Event.Stream": {By: ByOperator, Topics: true, NodesRead: true},
 
 	"Search.PrefixSearch":      {By: ByOperator, Needs: []acl.Capability{acl.NodeRead, acl.PoolRead}, Filtered: true, NodesRead: true},
 	"Search.FuzzySearch":       {By: ByOperator, Needs: []acl.Capability{acl.NodeRead, acl.PoolRead}, Filtered: true, NodesRead: true},

@@ -67,6 +67,9 @@ func (c *Call) authorizeByACL(a Access, req any) error {
 	if c.caller.Kind == CallerServer {
 		return nil
 	}
+	if a.Topics {
+		return c.authorizeTopics(req.(structs.TopicScoped).EventTopics())
+	}
 	may := c.caller.ACL
 	for _, need := range a.Needs {
 		ok := false

@@ -54,26 +54,49 @@ func (s *Server) eventStream(c *Call, req *structs.EventStreamRequest, st *strea
 		return err
 	}
 	defer sub.Close()
+	rights := &eventRights{c: c, req: req}
+	defer rights.close()
+	if err := rights.check(); err != nil {
+		return err
+	}
 	if err := st.sendEvent(struct{}{}); err != nil {
 		return err
 	}
 	for beat := time.Now().Add(eventHeartbeat); ; {
-		ctx, cancel := context.WithDeadline(c.ctx, beat)
-		index, events, err := sub.Next(ctx)
-		cancel()
-		switch {
-		case c.ctx.Err() != nil:
-			return nil // the caller has gone, or the server stops
-		case errors.Is(err, context.DeadlineExceeded):
-			err = st.sendEvent(struct{}{})
-		case err == nil:
-			err = st.sendEvent(&eventsOfIndex{index, events})
-		}
-		if err != nil {
+		sent, err := st.nextEvents(sub, rights, beat)
+		if err != nil || c.ctx.Err() != nil {
 			return err
 		}
-		beat = time.Now().Add(eventHeartbeat)
+		if sent {
+			beat = time.Now().Add(eventHeartbeat)
+		}
 	}
+}
+
+// nextEvents waits for the events of the next index, sends what the caller may still see of them, and a heartbeat when there
+// are none until beat. It returns without an error, too, when the caller has gone or the server stops.
+func (st *stream) nextEvents(sub EventSubscription, rights *eventRights, beat time.Time) (sent bool, err error) {
+	ctx, cancel := rights.until(beat)
+	index, events, err := sub.Next(ctx)
+	cancel()
+	waited := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errRightsChanged)
+	switch {
+	case rights.c.ctx.Err() != nil:
+		return false, nil
+	case err != nil && !waited:
+		return false, err
+	}
+	if err := rights.check(); err != nil {
+		return false, err
+	}
+	events = rights.c.visibleEvents(events)
+	switch {
+	case len(events) > 0:
+		return true, st.sendEvent(&eventsOfIndex{index, events})
+	case !time.Now().Before(beat):
+		return true, st.sendEvent(struct{}{})
+	}
+	return false, nil
 }
 
 // eventsOfIndex is a line of the stream (wire.md §5.8).

@@ -41,6 +41,7 @@ func (t *Txn) UpsertACLPolicies(index uint64, policies []*structs.ACLPolicy) err
 		if err := t.insert(TableACLPolicies, c); err != nil {
 			return err
 		}
+		t.emitACLPolicy(index, structs.EventACLPolicyUpserted, c)
 	}
 	return t.touchIf(len(policies) > 0, index, TableACLPolicies)
 }
@@ -59,6 +60,7 @@ func (t *Txn) DeleteACLPolicies(index uint64, names []string) error {
 		if err := t.remove(TableACLPolicies, p); err != nil {
 			return err
 		}
+		t.emitACLPolicy(index, structs.EventACLPolicyDeleted, p)
 	}
 	return t.touchIf(len(names) > 0, index, TableACLPolicies)
 }

@@ -74,6 +74,7 @@ func (t *Txn) UpsertACLRoles(index uint64, roles []*structs.ACLRole, allowMissin
 		if err := t.insert(TableACLRoles, c); err != nil {
 			return err
 		}
+		t.emitACLRole(index, structs.EventACLRoleUpserted, c)
 	}
 	return t.touchIf(len(roles) > 0, index, TableACLRoles)
 }
@@ -97,6 +98,7 @@ func (t *Txn) DeleteACLRoles(index uint64, ids []string) error {
 		if err := t.remove(TableACLRoles, r); err != nil {
 			return err
 		}
+		t.emitACLRole(index, structs.EventACLRoleDeleted, r)
 	}
 	return t.touchIf(len(rows) > 0, index, TableACLRoles)
 }

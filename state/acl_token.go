@@ -107,7 +107,11 @@ func (t *Txn) putACLToken(index uint64, token *structs.ACLToken) error {
 		c.CreateIndex, c.CreateTime, c.SecretHash = old.CreateIndex, old.CreateTime, old.SecretHash
 		c.ExpirationTime, c.ExpirationTTL = old.ExpirationTime, old.ExpirationTTL
 	}
-	return t.insert(TableACLTokens, c)
+	if err := t.insert(TableACLTokens, c); err != nil {
+		return err
+	}
+	t.emitACLToken(index, structs.EventACLTokenUpserted, c)
+	return nil
 }
 
 // DeleteACLTokens deletes the tokens (message type 22). One that is not there is passed over: it may have ended
@@ -124,6 +128,7 @@ func (t *Txn) DeleteACLTokens(index uint64, accessorIDs []string) error {
 		if err := t.remove(TableACLTokens, token); err != nil {
 			return err
 		}
+		t.emitACLToken(index, structs.EventACLTokenDeleted, token)
 	}
 	return t.touchIf(len(accessorIDs) > 0, index, TableACLTokens)
 }

@@ -44,6 +44,26 @@ func (t *Txn) emitKey(index uint64, kind string, k *structs.RootKey) {
 	}
 }
 
+// emitACLToken notes a change of a token, of which the state has no secret, and the event not its hash.
+func (t *Txn) emitACLToken(index uint64, kind string, token *structs.ACLToken) {
+	if t.collects() {
+		t.emit(structs.Event{Topic: structs.TopicACLToken, Type: kind, Key: token.AccessorID, Index: index, Payload: token})
+	}
+}
+
+func (t *Txn) emitACLPolicy(index uint64, kind string, p *structs.ACLPolicy) {
+	if t.collects() {
+		t.emit(structs.Event{Topic: structs.TopicACLPolicy, Type: kind, Key: p.Name, Index: index, Payload: p})
+	}
+}
+
+// emitACLRole notes a change of a role, which is found by its name, too.
+func (t *Txn) emitACLRole(index uint64, kind string, r *structs.ACLRole) {
+	if t.collects() {
+		t.emit(structs.Event{Topic: structs.TopicACLRole, Type: kind, Key: r.ID, FilterKeys: []string{r.Name}, Index: index, Payload: r})
+	}
+}
+
 // emitIdentity notes that the node, which was old before, has got an identity with ttl. old may be nil.
 func (t *Txn) emitIdentity(index uint64, old, n *nodeRow, ttl time.Duration) {
 	if !t.collects() {

@@ -15,17 +15,21 @@ const (
 	TopicIdentity = "Identity"
 	TopicKeyring  = "Keyring"
 
+	TopicACLToken  = "ACLToken"
+	TopicACLPolicy = "ACLPolicy"
+	TopicACLRole   = "ACLRole"
+
 	TopicAll = "*"
 )
 
 // foreignTopics belong to parts of the wider product that are not here: asking for one is no mistake, it just never has
 // an event.
 var foreignTopics = []string{
-	"Job", "Evaluation", "Allocation", "Deployment", "Service", "HostVolume", "CSIVolume", "CSIPlugin", "ACLToken",
-	"ACLPolicy", "ACLRole", "ACLAuthMethod", "ACLBindingRule", "Operator",
+	"Job", "Evaluation", "Allocation", "Deployment", "Service", "HostVolume", "CSIVolume", "CSIPlugin",
+	"ACLAuthMethod", "ACLBindingRule", "Operator",
 }
 
-// Types of events. Those of nodes and node pools are named by wire.md §5.8.
+// Types of events. Those of nodes, node pools and ACLs are named by wire.md §5.8.
 const (
 	EventNodeRegistration   = "NodeRegistration"
 	EventNodeDeregistration = "NodeDeregistration"
@@ -44,6 +48,13 @@ const (
 	EventKeyringPromoted     = "KeyringPromoted"     // a prepublished key has become the active one
 	EventKeyringUpdated      = "KeyringUpdated"      // another change of a key, as becoming inactive
 	EventKeyringRemoved      = "KeyringRemoved"
+
+	EventACLTokenUpserted  = "ACLTokenUpserted"
+	EventACLTokenDeleted   = "ACLTokenDeleted"
+	EventACLPolicyUpserted = "ACLPolicyUpserted"
+	EventACLPolicyDeleted  = "ACLPolicyDeleted"
+	EventACLRoleUpserted   = "ACLRoleUpserted"
+	EventACLRoleDeleted    = "ACLRoleDeleted"
 )
 
 // Event is one change of the state, as the event stream tells it. It is never changed once made, and what Payload
@@ -56,7 +67,7 @@ type Event struct {
 	FilterKeys []string
 	Index      uint64 // of the log entry that made the change
 	// Payload is what has changed, as it was after the change or, if that removed it, before: a *Node, *NodePool,
-	// *IdentityChange or *RootKeyMeta.
+	// *IdentityChange, *RootKeyMeta, *ACLToken without its secret, *ACLPolicy or *ACLRole.
 	Payload any
 }
 
@@ -156,13 +167,22 @@ func validateEventTopic(topic, key string) error {
 }
 
 // eventTopics are the topics that have events. A new one gets a line here and its events in package state.
-var eventTopics = []string{TopicNode, TopicNodePool, TopicIdentity, TopicKeyring}
+var eventTopics = []string{TopicNode, TopicNodePool, TopicIdentity, TopicKeyring, TopicACLToken, TopicACLPolicy, TopicACLRole}
 
 // EventStreamRequest follows the header of the streaming call Event.Stream (wire.md §5.8).
 type EventStreamRequest struct {
 	Topics map[string][]string // keys of each topic; none at all means everything
 	Index  uint64              // the first index wanted; 0 means whatever is there, and what comes
 	QueryOptions
+}
+
+// EventTopics returns the topics that the request names, in no order.
+func (r *EventStreamRequest) EventTopics() []string {
+	out := make([]string, 0, len(r.Topics))
+	for topic := range r.Topics { // map order: whoever asks looks at all of them
+		out = append(out, topic)
+	}
+	return out
 }
 
 // Validate reports what is wrong with the topics.

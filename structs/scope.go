@@ -12,6 +12,12 @@ type PoolScoped interface {
 	Pools() []string
 }
 
+// TopicScoped is a request about certain topics of the event stream.
+type TopicScoped interface {
+	// EventTopics are the topics, as they came.
+	EventTopics() []string
+}
+
 // IsFor is true of a request without a node, too: it is malformed, which the endpoint says.
 func (r *NodeRegisterRequest) IsFor(nodeID string) bool { return r.Node == nil || r.Node.ID == nodeID }
 

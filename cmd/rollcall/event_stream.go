@@ -16,7 +16,7 @@ func (a *app) eventStreamCommand() *cli.Command {
 	return a.apiCommand(spec{
 		name: "stream", usage: "follow what changes",
 		help: "Changes are shown as they are made, one a line: index, topic, type, key, and what there is to say of it. Topics are\n" +
-			"Node, NodePool, Identity and Keyring; each can be narrowed to one key, as an ID or a name. Without -topic everything\n" +
+			"Node, NodePool, Identity, Keyring, ACLToken, ACLPolicy and ACLRole; each can be narrowed to one key, as an ID or a name. Without -topic everything\n" +
 			"is shown, without -index what the server still has, and what comes. With -json each line is one JSON object with the\n" +
 			"events of an index. It ends when it is interrupted.",
 		example: "event stream -topic Keyring -topic Node:4d011111-04b4-cc83-7aae-e179f24a5b2a",
@@ -98,6 +98,14 @@ func eventDetail(e *api.Event) (string, error) {
 		var i structs.IdentityChange
 		err := e.Decode(&i)
 		return fmt.Sprintf("%s, pool %s, by key %s, at %s for %s", i.NodeName, i.NodePool, i.KeyID, stamp(i.IssuedAt), lifetime(i.TTL)), err
+	case structs.TopicACLToken:
+		var token structs.ACLToken
+		err := e.Decode(&token)
+		return fmt.Sprintf("%s, %s", token.Name, token.Type), err
+	case structs.TopicACLRole:
+		var role structs.ACLRole
+		err := e.Decode(&role)
+		return role.Name, err
 	case structs.TopicKeyring:
 		var k structs.RootKeyMeta
 		err := e.Decode(&k)
