@@ -44,29 +44,14 @@ type Redacted struct {
 // else is copied verbatim, including secrets that users have put into job definitions. Servers can't use such a copy
 // as a backup: nothing in it can sign, and no node is recognised by its secret.
 func Redact(ctx context.Context, w io.Writer, v *Verified, opts WriteOptions) (*Redacted, error) {
-	meta := v.Meta
-	meta.Size = 0 // another one
-	if p := opts.Progress; p != nil {
-		opts.Progress = func(done, _ int64) { p(done, v.Meta.Size) }
-	}
 	var changed Counts
-	written, err := Write(ctx, w, meta, func(out io.Writer) error {
-		sw := NewWriter(out)
-		err := v.Records(ctx, func(rec Record) error {
-			raw, err := redactRecord(rec)
-			if err != nil {
-				return err
-			}
-			if !bytes.Equal(raw, rec.Raw) {
-				changed.Add(rec.Type, len(raw))
-			}
-			return sw.WriteRaw(rec.Type, raw)
-		})
-		if err != nil {
-			return err
+	written, err := rewrite(ctx, w, v, opts, func(rec Record) ([]byte, error) {
+		raw, err := redactRecord(rec)
+		if err == nil && !bytes.Equal(raw, rec.Raw) {
+			changed.Add(rec.Type, len(raw))
 		}
-		return sw.Flush()
-	}, opts)
+		return raw, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("redact snapshot %s: %w", v.Name, err)
 	}

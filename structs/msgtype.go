@@ -180,6 +180,11 @@ var recordNames = map[RecordType]string{
 // Known reports whether the record type has a meaning in some version of the format.
 func (t RecordType) Known() bool { _, ok := recordNames[t]; return ok }
 
+// Compatible reports whether wire.md §7.2 lists the record type as one that readers take. Readers refuse all others.
+func (t RecordType) Compatible() bool {
+	return t.Known() && t < AutopilotConfigRecord && t != EventSinkRecord
+}
+
 // String returns the record type's name, or "unknown(N)".
 func (t RecordType) String() string {
 	if n, ok := recordNames[t]; ok {

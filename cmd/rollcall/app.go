@@ -83,7 +83,7 @@ func (a *app) root() *cli.Command {
 				group("raft", "the servers that replicate the state", a.raftListPeersCommand(), a.raftRemovePeerCommand(), a.raftTransferCommand(),
 					a.raftInfoCommand(), a.raftLogsCommand(), a.raftStateCommand(), a.raftReplayCommand()),
 				group("snapshot", "the cluster's state in a file", a.snapshotSaveCommand(), a.snapshotRestoreCommand(), a.snapshotInspectCommand(),
-					a.snapshotVerifyCommand(), a.snapshotStateCommand(), a.snapshotDiffCommand(), a.snapshotRedactCommand(), a.snapshotAgentCommand()),
+					a.snapshotVerifyCommand(), a.snapshotStateCommand(), a.snapshotDiffCommand(), a.snapshotRedactCommand(), a.snapshotConvertCommand(), a.snapshotAgentCommand()),
 				group("autopilot", "health and clean-up of servers", a.autopilotGetCommand(), a.autopilotSetCommand(), a.autopilotHealthCommand()),
 				group("scheduler", "kept for tools of the compatible system", a.schedulerGetCommand(), a.schedulerSetCommand()),
 				a.operatorMetricsCommand(), a.operatorDebugCommand(), a.operatorAPICommand(), a.operatorUtilizationCommand(),

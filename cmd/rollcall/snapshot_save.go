@@ -23,6 +23,7 @@ type savedSnapshot struct {
 	Size        int64 // of the archive in bytes
 	Digest      string
 	Redacted    bool
+	LeftOut     []snapshot.LeftOut `json:",omitempty"`
 }
 
 func (a *app) snapshotSaveCommand() *cli.Command {
@@ -35,6 +36,7 @@ func (a *app) snapshotSaveCommand() *cli.Command {
 		flags: outputFlags(
 			boolFlag("stale", "take the state of the server asked, even if it is behind or there is no leader"),
 			boolFlag("redact", "leave out keys and secrets; no server can be restored from the result"),
+			boolFlag("compatible", "leave out what other readers of the format refuse, and say what that is; see operator snapshot convert"),
 			boolFlag("force", "replace FILE"),
 		),
 	}, func(ctx context.Context, v *invocation) error {
@@ -47,12 +49,18 @@ func (a *app) snapshotSaveCommand() *cli.Command {
 		}
 		saved := &savedSnapshot{File: file, Redacted: v.Bool("redact")}
 		save := v.saveWhole
-		if saved.Redacted {
-			save = v.saveRedacted
+		switch {
+		case saved.Redacted && v.Bool("compatible"):
+			return usagef(v.Command, "give -redact or -compatible, not both")
+		case saved.Redacted:
+			save = v.saveChanged(v.writeRedacted)
+		case v.Bool("compatible"):
+			save = v.saveChanged(v.writeCompatible)
 		}
 		if err := save(ctx, saved); err != nil {
 			return fmt.Errorf("save snapshot: %w", err)
 		}
+		v.printLeftOut(saved)
 		return v.done(saved, "State file written to %s", file)
 	})
 }
@@ -79,21 +87,24 @@ func (v *invocation) saveWhole(ctx context.Context, saved *savedSnapshot) error 
 	})
 }
 
-func (v *invocation) saveRedacted(ctx context.Context, saved *savedSnapshot) error {
-	whole, err := os.CreateTemp("", "rollcall-snapshot-*.tmp")
-	if err != nil {
-		return err
+// saveChanged downloads an archive to where nobody else finds it, and has write make another of it.
+func (v *invocation) saveChanged(write func(context.Context, *savedSnapshot, *snapshot.Verified) error) func(context.Context, *savedSnapshot) error {
+	return func(ctx context.Context, saved *savedSnapshot) error {
+		whole, err := os.CreateTemp("", "rollcall-snapshot-*.tmp")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = whole.Close() }()
+		if err := os.Remove(whole.Name()); err != nil { // what is in it must not stay
+			return err
+		}
+		a, err := v.download(ctx, "from the server", whole)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = a.Close() }() // it has no name either
+		return write(ctx, saved, a)
 	}
-	defer func() { _ = whole.Close() }()
-	if err := os.Remove(whole.Name()); err != nil { // what is in it must not stay
-		return err
-	}
-	a, err := v.download(ctx, "from the server", whole)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = a.Close() }() // it has no name either
-	return v.writeRedacted(ctx, saved, a)
 }
 
 func (v *invocation) writeRedacted(ctx context.Context, saved *savedSnapshot, a *snapshot.Verified) error {
