@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +26,9 @@ import (
 
 // stopTimeout is how long requests may take to finish once the agent stops.
 const stopTimeout = 10 * time.Second
+
+// errNothingToReload: the agent was started by flags alone.
+var errNothingToReload = errors.New("nothing to reload: the agent runs without configuration files")
 
 // Options are what an agent is started with.
 type Options struct {
@@ -56,14 +60,17 @@ type agent struct {
 	reporter atomic.Pointer[httpapi.HTTPServer]
 	tls      protection
 
-	tasks  sync.WaitGroup
-	failed chan error
+	tasks   sync.WaitGroup
+	failed  chan error
+	reloads chan chan error // of those who ask by HTTP; each gets how it went
+	// stopping is closed when the agent begins to stop: nobody reloads any more.
+	stopping chan struct{}
 }
 
 // Run starts the agent and returns when it has stopped: nil after a signal or the end of ctx, else why it could
 // not start or go on.
 func Run(ctx context.Context, opts Options) (err error) {
-	a := &agent{opts: opts, config: opts.Config, failed: make(chan error, 4)}
+	a := &agent{opts: opts, config: opts.Config, failed: make(chan error, 4), reloads: make(chan chan error), stopping: make(chan struct{})}
 	a.shown.Store(a.config)
 	a.log = newLog(opts.Config, opts.Log)
 	signals := opts.Signals
@@ -77,6 +84,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 	leave := false
 	defer func() {
 		cancel()
+		close(a.stopping)
 		notify(a.log, daemon.SdNotifyStopping)
 		err = errors.Join(err, a.stop(leave))
 	}()
@@ -90,9 +98,11 @@ func Run(ctx context.Context, opts Options) (err error) {
 			return nil
 		case err := <-a.failed:
 			return err
+		case reply := <-a.reloads:
+			reply <- a.reload()
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				a.reload()
+				_ = a.reload() // it has logged how it went
 				continue
 			}
 			a.log.Info("stopping", "signal", sig)
@@ -199,29 +209,47 @@ func (a *agent) stop(leave bool) error {
 	return err
 }
 
+// askReload is reload for those who ask by HTTP. ctx bounds how long they wait for it.
+func (a *agent) askReload(ctx context.Context) error {
+	reply := make(chan error, 1)
+	select {
+	case a.reloads <- reply:
+	case <-a.stopping:
+		return errors.New("the agent is stopping")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // reload takes over what can change in a running agent. A configuration that is wrong, or that changes what
-// needs a restart, changes nothing.
-func (a *agent) reload() {
+// needs a restart, changes nothing. How it went is logged: who sent the signal reads nothing else.
+func (a *agent) reload() error {
 	if a.opts.Reload == nil {
 		a.log.Warn("nothing to reload: the agent runs without configuration files")
-		return
+		return errNothingToReload
 	}
 	notify(a.log, daemon.SdNotifyReloading)
 	defer notify(a.log, daemon.SdNotifyReady)
 	next, err := a.opts.Reload()
 	if err != nil {
 		a.log.Error("configuration not reloaded", "error", err)
-		return
+		return fmt.Errorf("configuration not reloaded: %w", err)
 	}
 	changes, refused := config.Reloadable(a.config, next)
 	if len(refused) > 0 {
 		a.log.Error("configuration not reloaded: these settings changed and need a restart", "settings", refused)
-		return
+		return fmt.Errorf("configuration not reloaded: these settings changed and need a restart: %s", strings.Join(refused, ", "))
 	}
 	commit, err := a.prepareCerts(next)
 	if err != nil {
 		a.log.Error("configuration not reloaded", "error", err)
-		return
+		return fmt.Errorf("configuration not reloaded: %w", err)
 	}
 	commit()
 	a.config = a.config.Reloaded(next)
@@ -231,6 +259,7 @@ func (a *agent) reload() {
 		a.server.SetHeartbeatConfig(heartbeatConfig(a.config))
 	}
 	a.log.Info("configuration reloaded", "changed", changes)
+	return nil
 }
 
 // notify tells systemd, where it started the agent, how things stand.

@@ -134,6 +134,44 @@ func TestAReloadTakesOverAllOrNothing(t *testing.T) {
 	}
 }
 
+// What SIGHUP does can be asked for by HTTP, which also tells how it went.
+func TestAReloadByHTTPDoesWhatTheSignalDoes(t *testing.T) {
+	next := make(chan string, 2)
+	p := launch(t, Options{
+		Config: parse(t, config.DevConfig(), anyPort+"log_level = \"info\"\n"),
+		Reload: func() (*config.Config, error) { return parse(t, config.DevConfig(), anyPort+<-next), nil },
+	})
+	addr := p.httpAddr(t)
+	for _, tc := range []struct {
+		text, says string
+		code       int
+	}{
+		{"datacenter = \"dc2\"\n", "configuration not reloaded: these settings changed and need a restart: datacenter", 400},
+		{"log_level = \"debug\"\n", "", 200},
+	} {
+		next <- tc.text
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+addr+"/v1/agent/reload", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != tc.code || string(body) != tc.says {
+			t.Errorf("%q: answered %d %q, error %v, want %d %q", tc.text, res.StatusCode, body, err, tc.code, tc.says)
+		}
+	}
+	var self struct {
+		Config struct{ LogLevel, Datacenter string } `json:"config"`
+	}
+	if err := get(t, addr, "/v1/agent/self", &self); err != nil || self.Config.LogLevel != "debug" || self.Config.Datacenter != "dc1" {
+		t.Errorf("the agent runs with %+v, error %v", self.Config, err)
+	}
+}
+
 func TestAReloadWithoutFilesSaysSo(t *testing.T) {
 	p := launch(t, Options{Config: parse(t, config.DevConfig(), anyPort)})
 	p.httpAddr(t)

@@ -100,7 +100,7 @@ func (a *agent) httpConfig(listeners []net.Listener) httpapi.Config {
 	c := a.config
 	conf := httpapi.Config{
 		Logger: a.log, Logs: a.log, Listeners: listeners, Region: c.Region, Datacenter: c.Datacenter, NodeName: c.Name,
-		EnableDebug: c.EnableDebug, MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, MaxRequestsPerClient: c.Limits.HTTPMaxRequestsPerClient,
+		Reload: a.askReload, EnableDebug: c.EnableDebug, MaxConnsPerClient: c.Limits.HTTPMaxConnsPerClient, MaxRequestsPerClient: c.Limits.HTTPMaxRequestsPerClient,
 		MaxBytesPerClient: c.Limits.HTTPMaxBytesPerClient, MaxBodyBytes: c.Limits.HTTPMaxBodyBytes,
 		HeaderTimeout: c.Limits.HTTPHeaderTimeout, BodyTimeout: c.Limits.HTTPBodyTimeout, RetryAfter: c.Limits.RetryAfter,
 		HandshakeTimeout: c.Limits.HTTPSHandshakeTimeout, ACL: httpACL(c),

@@ -161,3 +161,14 @@ func setServers(c *call) (any, error) {
 	}
 	return nil, nil
 }
+
+// reloadAgent does what SIGHUP does, and says how it went.
+func reloadAgent(c *call) (any, error) {
+	if c.cfg.Reload == nil {
+		return nil, fail(http.StatusNotImplemented, "this agent can't be told to reload its configuration")
+	}
+	if err := c.cfg.Reload(c.ctx); err != nil {
+		return nil, badRequest("%s", err)
+	}
+	return nil, nil
+}

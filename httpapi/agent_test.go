@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"math"
 	"slices"
@@ -178,5 +179,22 @@ func TestMetrics(t *testing.T) {
 	want(t, do(off, "GET", "/v1/metrics?format=prometheus", ""), 415, "Prometheus is not enabled")
 	if w := do(off, "GET", "/v1/metrics", ""); w.Code != 200 {
 		t.Errorf("metrics without a sink: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestAReloadAnswersHowItWent(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reload func(context.Context) error
+		code   int
+		want   string
+	}{
+		"done":                      {func(context.Context) error { return nil }, 200, ""},
+		"refused":                   {func(context.Context) error { return errors.New("rollcall.hcl:3: unknown key") }, 400, "rollcall.hcl:3: unknown key"},
+		"of an agent without files": {nil, 501, "this agent can't be told to reload its configuration"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newAPI(t, &fakeRPC{}, &fakeServer{}, nil, func(c *Config) { c.Reload = tc.reload })
+			want(t, do(api, "PUT", "/v1/agent/reload", ""), tc.code, tc.want)
+		})
 	}
 }

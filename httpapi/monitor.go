@@ -43,6 +43,11 @@ func followLog(c *call) (any, error) {
 	return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { out.copy(in) }), nil
 }
 
+// refuseLogExport: an agent keeps no log to export.
+func refuseLogExport(*call) (any, error) {
+	return nil, fail(http.StatusNotImplemented, "an agent of Rollcall keeps no log files to export; follow its log by /v1/agent/monitor, or read the service manager's")
+}
+
 func (c *call) monitorRequest() (*structs.MonitorRequest, error) {
 	args := &structs.MonitorRequest{LogLevel: c.query.Get("log_level"), NodeID: c.query.Get("node_id"), ServerID: c.query.Get("server_id")}
 	for name, value := range map[string]*bool{

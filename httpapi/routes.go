@@ -63,6 +63,7 @@ var routeTable = []route{
 	{put, "/v1/agent/schedulers/config", setSchedulerWorkers, here(acl.AgentWrite)},
 	{get, "/v1/agent/members", listMembers, via("Status.Members")},
 	{get, "/v1/agent/health", getAgentHealth, public},
+	{put, "/v1/agent/reload", reloadAgent, here(acl.AgentWrite)},
 	{put, "/v1/agent/join", joinServers, here(acl.AgentWrite)},
 	{put, "/v1/agent/force-leave", forceLeave, here(acl.AgentWrite)},
 	{get, "/v1/agent/keyring/list", listGossipKeys, here(acl.AgentWrite)},
@@ -73,6 +74,8 @@ var routeTable = []route{
 	{put, "/v1/agent/servers", setServers, here(acl.AgentWrite)},
 
 	{get, "/v1/agent/monitor", followLog, via("Agent.Monitor").orHere(acl.AgentRead)},
+
+	{get, "/v1/agent/monitor/export", refuseLogExport, public},
 
 	{get, "/v1/event/stream", streamEvents, via("Event.Stream")},
 

@@ -324,6 +324,10 @@ var subsetCases = []routeCase{
 		want: "agent s2.global tells about itself in something else than JSON",
 	},
 	{
+		name: "the log that has been", method: "GET", path: "/v1/agent/monitor/export", code: 501,
+		want: "an agent of Rollcall keeps no log files to export; follow its log by /v1/agent/monitor, or read the service manager's",
+	},
+	{
 		name: "an unhealthy cluster", method: "GET", path: "/v1/operator/autopilot/health", rpc: "Operator.ServerHealth",
 		args: &structs.GenericRequest{QueryOptions: plainQuery}, code: 429,
 		want: `{"Healthy":false,"FailureTolerance":0,"Servers":[],"Leader":"","Voters":[]}`,
@@ -547,7 +551,7 @@ func TestRoutes(t *testing.T) {
 
 // Routes whose answer does not come from one RPC; their tests are in the file of the resource.
 var testedElsewhere = []string{
-	"GET /v1/agent/self", "GET /v1/agent/health", "PUT /v1/agent/join", "PUT /v1/agent/force-leave",
+	"PUT /v1/agent/reload", "GET /v1/agent/health", "PUT /v1/agent/join", "PUT /v1/agent/force-leave",
 	"GET /v1/agent/keyring/list", "PUT /v1/agent/keyring/install", "PUT /v1/agent/keyring/use", "PUT /v1/agent/keyring/remove",
 	"GET /v1/agent/servers", "PUT /v1/agent/servers", "GET /v1/metrics", "GET /.well-known/jwks.json",
 	"GET /v1/operator/snapshot", "PUT /v1/operator/snapshot", "GET /v1/event/stream", "GET /v1/agent/monitor",

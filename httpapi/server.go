@@ -69,6 +69,8 @@ type Config struct {
 	ACL ACLConfig
 	// AgentConfig returns the agent's configuration without anything secret. nil shows the three fields above only.
 	AgentConfig func() map[string]any
+	// Reload takes the configuration anew, as SIGHUP does; nil: it can't be asked for. It must return soon after ctx is done.
+	Reload func(ctx context.Context) error
 	// Metrics is what /v1/metrics shows; nil means an empty one.
 	Metrics *metrics.InmemSink
 	// PrometheusMetrics allows /v1/metrics?format=prometheus, which shows Gatherer (nil: the process-wide default).

@@ -14,7 +14,10 @@ func (a *app) aclRoleDeleteCommand() *cli.Command {
 		example: "acl role delete 5c0a7f6e-98d2-4ac4-8b26-4a5a5b7f2a11",
 		flags:   outputFlags(),
 	}, func(ctx context.Context, v *invocation) error {
-		id := v.Args().First()
+		id, err := v.roleID(ctx, v.Args().First())
+		if err != nil {
+			return err
+		}
 		if err := v.client.DeleteACLRole(ctx, id, nil); err != nil {
 			return fmt.Errorf("delete ACL role %s: %w", id, err)
 		}

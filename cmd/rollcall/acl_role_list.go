@@ -22,12 +22,6 @@ func (a *app) aclRoleListCommand() *cli.Command {
 		if err != nil {
 			return fmt.Errorf("list ACL roles: %w", err)
 		}
-		return v.result(res.Value, func(w io.Writer) {
-			rows := [][]string{{"ID", "Name", "Description", "Policies"}}
-			for _, r := range res.Value {
-				rows = append(rows, []string{r.ID, r.Name, orNone(r.Description), rolePolicies(r)})
-			}
-			v.table(w, rows)
-		})
+		return v.result(res.Value, func(w io.Writer) { v.table(w, aclRoleRows(res.Value)) })
 	})
 }

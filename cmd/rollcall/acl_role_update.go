@@ -14,7 +14,10 @@ func (a *app) aclRoleUpdateCommand() *cli.Command {
 		example: "acl role update -policy keys 5c0a7f6e-98d2-4ac4-8b26-4a5a5b7f2a11",
 		flags:   outputFlags(append(roleFlags(), boolFlag("no-merge", "replace everything by what the flags say"))...),
 	}, func(ctx context.Context, v *invocation) error {
-		id := v.Args().First()
+		id, err := v.roleID(ctx, v.Args().First())
+		if err != nil {
+			return err
+		}
 		res, err := v.client.ACLRole(ctx, id, nil)
 		if err != nil {
 			return fmt.Errorf("find ACL role %s: %w", id, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/urfave/cli/v3"
 )
@@ -24,13 +23,6 @@ func (a *app) aclTokenListCommand() *cli.Command {
 		if err != nil {
 			return fmt.Errorf("list ACL tokens: %w", err)
 		}
-		return v.result(res.Value, func(w io.Writer) {
-			rows := [][]string{{"Name", "Type", "Global", "Accessor ID", "Expired"}}
-			for _, t := range res.Value {
-				expired := t.ExpirationTime != nil && !time.Now().Before(*t.ExpirationTime)
-				rows = append(rows, []string{orNone(t.Name), t.Type, fmt.Sprint(t.Global), t.AccessorID, fmt.Sprint(expired)})
-			}
-			v.table(w, rows)
-		})
+		return v.result(res.Value, func(w io.Writer) { v.table(w, aclTokenRows(res.Value)) })
 	})
 }

@@ -14,7 +14,10 @@ func (a *app) aclTokenUpdateCommand() *cli.Command {
 		example: "acl token update -policy ops 9a4e1f3c-0d5b-4a0e-8f5e-6f0c1d2b3a49",
 		flags:   outputFlags(tokenFlags()...),
 	}, func(ctx context.Context, v *invocation) error {
-		accessor := v.Args().First()
+		accessor, err := v.accessorID(ctx, v.Args().First())
+		if err != nil {
+			return err
+		}
 		res, err := v.client.ACLToken(ctx, accessor, nil)
 		if err != nil {
 			return fmt.Errorf("find ACL token: %w", err) // what was given may be a secret

@@ -18,6 +18,20 @@ const (
 
 // documentedJSON are the commands whose -json is an interface, with arguments that make them print all they can.
 var documentedJSON = []struct{ command, args string }{
+	{"acl bootstrap", ""},
+	{"acl policy info", "read"},
+	{"acl policy list", ""},
+	{"acl policy self", ""},
+	{"acl role create", "-name viewer -policy read"},
+	{"acl role delete", node2},
+	{"acl role info", node2},
+	{"acl role list", ""},
+	{"acl role update", "-policy keys " + node2},
+	{"acl token create", "-name ci -policy read"},
+	{"acl token delete", node1},
+	{"acl token info", node1},
+	{"acl token list", ""},
+	{"acl token update", "-policy ops " + node1},
 	{"agent-info", ""},
 	{"config validate", "testdata/agent.hcl"},
 	{"node config -servers", ""},
