@@ -128,7 +128,7 @@ func TestAnEventStreamIsRefusedBeforeItBegins(t *testing.T) {
 		{"an index beyond all", "index=18446744073709551615", 400, "Invalid index"},
 		{"two colons", "topic=Node:a:b", 400, `Invalid topic: topic "Node:a:b" has more than one colon; want Topic or Topic:key`},
 		{"an empty topic", "topic=", 400, "Invalid topic: a topic is empty; want Topic or Topic:key"},
-		{"an unknown topic", "topic=Nodes", 400, `Invalid topic: topic "Nodes" is not known; topics with events are Node, NodePool, Identity, Keyring`},
+		{"an unknown topic", "topic=Nodes", 400, `Invalid topic: topic "Nodes" is not known; topics with events are Node, NodePool, Identity, Keyring, ACLToken, ACLPolicy, ACLRole`},
 		{"too many topics", strings.Repeat("topic=Node:a&", 129), 400, "Invalid topic: more than 128 topics and keys"},
 		{"a bad flag", "stale=perhaps", 400, "Invalid value for stale: want true or false"},
 		{"an index that has left the buffer", "index=13", 410, "events were lost"},
