@@ -188,7 +188,7 @@ func TestAnOlderClientAgentWorksAndGetsNoIdentity(t *testing.T) {
 	checkRoundTrip(t, ctx, a, oldNode())
 }
 
-// What nothing here reads of a node comes back as it was sent, over RPC and as JSON.
+// What nothing here reads of a node comes back as it was sent, over RPC and as JSON, before a snapshot and after its restore.
 func TestNodesOfEveryVersionComeBackAsTheyWereSent(t *testing.T) {
 	for _, version := range []string{"1.11.0", "2.0.5"} {
 		t.Run(version, func(t *testing.T) {
@@ -198,8 +198,13 @@ func TestNodesOfEveryVersionComeBackAsTheyWereSent(t *testing.T) {
 			must(t, a.connect(ctx, c.Servers[0].RPC))
 			want := registered(some)
 			want["Servers"] = servers(1)
-			a.play(ctx, []step{{say: "it registers", method: "Node.Register", args: registration(newNode(version), ""), want: want}})
-			checkRoundTrip(t, ctx, a, newNode(version))
+			sent := newNode(version)
+			a.play(ctx, []step{{say: "it registers", method: "Node.Register", args: registration(sent, ""), want: want}})
+			checkRoundTrip(t, ctx, a, sent)
+			archive := saved(t, ctx, c.Servers[0], false)
+			a.play(ctx, []step{{say: "an operator removes it", put: "/v1/node/$node/purge"}})
+			restored(t, ctx, c.Servers[0], archive)
+			checkRoundTrip(t, ctx, a, sent)
 		})
 	}
 }
@@ -332,4 +337,20 @@ func TestAClientAgentSurvivesALeaderChangeAndRestarts(t *testing.T) {
 		{say: "the server reaches it over the new session", put: "/v1/client/identity/renew?node_id=$node", asked: "NodeIdentity.Renew"},
 		{say: "it renews", method: "Node.UpdateStatus", args: heartbeat("$identity", true), want: wire.Map{"SignedIdentity": some}},
 	})
+	var shown []struct{ ID, Status, SchedulingEligibility string }
+	status := func() string {
+		commandOK(t, ctx, c, &shown, "node", "status", "-json", "-address", follower.HTTP)
+		if len(shown) != 1 || shown[0].ID != scriptedNode {
+			t.Fatalf("node status shows %+v", shown)
+		}
+		return shown[0].Status + ", " + shown[0].SchedulingEligibility
+	}
+	if got := status(); got != "ready, eligible" {
+		t.Errorf("node status shows %s", got)
+	}
+	commandOK(t, ctx, c, nil, "node", "drain", "-enable", "-yes", "-address", follower.HTTP, scriptedNode)
+	if got := status(); got != "ready, ineligible" {
+		t.Errorf("drained, node status shows %s", got)
+	}
+	a.play(ctx, []step{{say: "it goes on while it is drained", method: "Node.UpdateStatus", args: heartbeat("$identity", false), want: wire.Map{"SignedIdentity": nil, "Servers": some}}})
 }
