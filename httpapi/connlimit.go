@@ -2,8 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net"
+	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
@@ -45,7 +49,9 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return conn, nil
 		}
 		if share, ok := l.book.Open(conn.RemoteAddr()); ok {
-			return &limitedConn{Conn: conn, share: share}, nil
+			c := &limitedConn{Conn: conn, share: share}
+			c.fresh.Store(true)
+			return c, nil
 		}
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		_, _ = conn.Write([]byte(refusal))
@@ -59,6 +65,24 @@ type limitedConn struct {
 	net.Conn
 	share *quota.Share
 	once  sync.Once
+	fresh atomic.Bool // its first request has not come yet
+}
+
+// Read counts first requests that do not come in time. One that is late on a connection which had others ends as an idle
+// connection does.
+func (c *limitedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil && c.fresh.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		countRefusal("http_timeouts")
+	}
+	return n, err
+}
+
+// noteRequest notes that a connection's request has come.
+func noteRequest(conn net.Conn, state http.ConnState) {
+	if c := limited(conn); c != nil && state == http.StateActive {
+		c.fresh.Store(false)
+	}
 }
 
 func (c *limitedConn) Close() error {
@@ -71,14 +95,22 @@ type shareKey struct{}
 
 // withShare lets the requests of a connection find its share.
 func withShare(ctx context.Context, conn net.Conn) context.Context {
+	if c := limited(conn); c != nil {
+		return context.WithValue(ctx, shareKey{}, c.share)
+	}
+	return ctx
+}
+
+// limited is the counted connection below conn; nil if it is not counted.
+func limited(conn net.Conn) *limitedConn {
 	for {
 		switch c := conn.(type) {
 		case *limitedConn:
-			return context.WithValue(ctx, shareKey{}, c.share)
+			return c
 		case interface{ NetConn() net.Conn }: // as of TLS
 			conn = c.NetConn()
 		default:
-			return ctx
+			return nil
 		}
 	}
 }

@@ -79,16 +79,21 @@ func encodeJSON(v any, pretty bool) ([]byte, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
+// clientGone is the status of a request whose client did not wait for the answer.
+const clientGone = 499
+
 // writeError answers with an error and returns the status.
 func (c *call) writeError(err error) int {
-	if c.r.Context().Err() != nil {
-		return 499 // the client is gone: nobody reads what is written
-	}
 	var own *statusError
 	code, message := 0, ""
-	if errors.As(err, &own) {
+	switch {
+	case errors.As(err, &own):
 		code, message = own.code, own.message
-	} else {
+	case c.r.Context().Err() != nil:
+		// The client is gone, or has sent half a body and may still read: silence would be taken for success.
+		c.w.WriteHeader(clientGone)
+		return clientGone
+	default:
 		code, message = structs.HTTPStatus(err)
 	}
 	if code < 400 { // an error is never a success, whatever code it brought along

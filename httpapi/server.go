@@ -181,8 +181,8 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 	s.drain, s.stopRead = context.WithCancelCause(context.Background())
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: cfg.HeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ConnContext: withShare,
-		ErrorLog:    s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+		ConnContext: withShare, ConnState: noteRequest,
+		ErrorLog: s.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
 	book := newQuota(cfg)
 	s.listeners = append(s.listeners, cfg.Listeners...)

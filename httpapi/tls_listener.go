@@ -85,6 +85,9 @@ func (t *tlsListener) handshake(raw net.Conn) {
 	conn := tls.Server(raw, t.conf)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = raw.Close() // nothing was said
+		if errors.Is(err, context.DeadlineExceeded) {
+			countRefusal("http_timeouts")
+		}
 		if !errors.Is(err, io.EOF) && t.ctx.Err() == nil {
 			t.log.Warn("TLS handshake failed", "peer", raw.RemoteAddr(), "error", err)
 		}
