@@ -3,8 +3,10 @@ package agent
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/rollcall-id/rollcall/config"
+	"github.com/rollcall-id/rollcall/httpapi"
 	"github.com/rollcall-id/rollcall/server"
 )
 
@@ -101,6 +104,15 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 		}, "keyring provider transit (transit key transit/k at https://kms.example)"},
 		{"limits.rpc_max_conns_per_client", in("limits", `rpc_max_conns_per_client = 31`), func(c server.Config) any { return c.ConnLimits.MaxPerIP }, 31},
 		{"limits.rpc_handshake_timeout", in("limits", `rpc_handshake_timeout = "9s"`), func(c server.Config) any { return c.ConnLimits.HandshakeTimeout }, 9 * time.Second},
+		{"limits.rpc_max_streams_per_client", in("limits", `rpc_max_streams_per_client = 32`), func(c server.Config) any { return c.ConnLimits.MaxStreamsPerIP }, 32},
+		{"limits.rpc_max_requests_per_client", in("limits", `rpc_max_requests_per_client = 33`), func(c server.Config) any { return c.ConnLimits.MaxRequestsPerIP }, 33},
+		{"limits.rpc_max_bytes_per_client", in("limits", `rpc_max_bytes_per_client = 4194304`), func(c server.Config) any { return c.ConnLimits.MaxBytesPerIP }, 4 << 20},
+		{"limits.rpc_max_request_bytes", in("limits", `rpc_max_request_bytes = 65536`), func(c server.Config) any { return c.ConnLimits.MaxRequestBytes }, 64 << 10},
+		{"limits.rpc_frame_timeout", in("limits", `rpc_frame_timeout = "11s"`), func(c server.Config) any { return c.ConnLimits.FrameTimeout }, 11 * time.Second},
+		{"limits.rpc_max_in_flight", in("limits", `rpc_max_in_flight = 34`), func(c server.Config) any { return c.RPC.MaxInFlight }, 34},
+		{"limits.rpc_max_blocking", in("limits", `rpc_max_blocking = 35`), func(c server.Config) any { return c.RPC.MaxBlocking }, 35},
+		{"limits.retry_after", in("limits", `retry_after = "3s"`), func(c server.Config) any { return c.RPC.RetryAfter }, 3 * time.Second},
+		{"limits.hostile_log_rate", in("limits", `hostile_log_rate = 7`), func(c server.Config) any { return []int{c.RPC.HostileLogRate, c.ConnLimits.LogRate} }, []int{7, 7}},
 		{"autopilot.cleanup_dead_servers", in("autopilot", `cleanup_dead_servers = false`), func(c server.Config) any { return c.Autopilot.CleanupDeadServers }, false},
 		{"autopilot.last_contact_threshold", in("autopilot", `last_contact_threshold = "300ms"`), func(c server.Config) any { return c.Autopilot.LastContactThreshold }, 300 * time.Millisecond},
 		{"autopilot.max_trailing_logs", in("autopilot", `max_trailing_logs = 251`), func(c server.Config) any { return c.Autopilot.MaxTrailingLogs }, uint64(251)},
@@ -134,6 +146,45 @@ func TestEverySettingReachesTheServer(t *testing.T) {
 				t.Errorf("%v is what it would be without the setting", tt.want)
 			}
 		})
+	}
+}
+
+// TestEveryLimitOfHTTPReachesTheAPI does the same for the limits of HTTP; together they have all that limits can hold.
+func TestEveryLimitOfHTTPReachesTheAPI(t *testing.T) {
+	tests := map[string]struct {
+		value string
+		got   func(c httpapi.Config) any
+		want  any
+	}{
+		"https_handshake_timeout":      {`"4s"`, func(c httpapi.Config) any { return c.HandshakeTimeout }, 4 * time.Second},
+		"http_max_conns_per_client":    {"41", func(c httpapi.Config) any { return c.MaxConnsPerClient }, 41},
+		"http_header_timeout":          {`"6s"`, func(c httpapi.Config) any { return c.HeaderTimeout }, 6 * time.Second},
+		"http_body_timeout":            {`"7s"`, func(c httpapi.Config) any { return c.BodyTimeout }, 7 * time.Second},
+		"http_max_body_bytes":          {"65537", func(c httpapi.Config) any { return c.MaxBodyBytes }, 65537},
+		"http_max_requests_per_client": {"42", func(c httpapi.Config) any { return c.MaxRequestsPerClient }, 42},
+		"http_max_bytes_per_client":    {"8388608", func(c httpapi.Config) any { return c.MaxBytesPerClient }, 8 << 20},
+		"retry_after":                  {`"8s"`, func(c httpapi.Config) any { return c.RetryAfter }, 8 * time.Second},
+	}
+	for name, tt := range tests {
+		given, err := config.Parse(config.DefaultConfig(), "base.hcl", []byte(serverOnly))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &agent{config: parse(t, given, fmt.Sprintf("limits {\n%s = %s\n}\n", name, tt.value)), tel: &telemetry{}, log: hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard})}
+		if diff := cmp.Diff(tt.want, tt.got(a.httpConfig(nil))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	text, err := os.ReadFile("config_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := reflect.TypeFor[config.Limits]()
+	for i := range limits.NumField() {
+		name := limits.Field(i).Tag.Get("cfg")
+		if _, ok := tests[name]; !ok && !strings.Contains(string(text), `{"limits.`+name+`", `) {
+			t.Errorf("nothing shows that limits.%s arrives", name)
+		}
 	}
 }
 

@@ -59,6 +59,9 @@ func TestOverloadIsRefusedAndPasses(t *testing.T) {
 		if a, b := w.srv.limits.acting.now.Load(), w.srv.limits.blocking.now.Load(); a != 0 || b != 0 {
 			t.Errorf("%d and %d calls are still counted", a, b)
 		}
+		if a, b := w.metrics.count("limits.rpc_calls_refused"), w.metrics.count("limits.rpc_blocking_refused"); a != 4 || b != 2 {
+			t.Errorf("counted %d calls and %d waits that were refused, want 4 and 2", a, b)
+		}
 	})
 }
 
@@ -135,5 +138,28 @@ func TestCallsInThisProcessCheckTheirTypes(t *testing.T) {
 	w.join(1)
 	if err := w.srv.RPC(t.Context(), "Node.List", list(), &out); err != nil || len(out.Nodes) != 1 {
 		t.Errorf("%d nodes, %v", len(out.Nodes), err)
+	}
+}
+
+// What is passed on, or waits for a leader, is bounded by both bounds together.
+func TestCallsThatArePassedOnAreBounded(t *testing.T) {
+	m := &fakeMetrics{}
+	l := newLimiter(&Config{MaxInFlight: 1, MaxBlocking: 1}, m)
+	var releases []func()
+	for range 2 {
+		release, err := l.passing.acquire()
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+	}
+	if _, err := l.passing.acquire(); !errors.Is(err, structs.ErrOverloaded) || m.count("limits.rpc_forwards_refused") != 1 {
+		t.Errorf("one too many: %v, counted %d", err, m.count("limits.rpc_forwards_refused"))
+	}
+	for _, release := range releases {
+		release()
+	}
+	if _, err := l.passing.acquire(); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -104,6 +104,7 @@ var (
 	errFrameTruncated  = errors.New("connection ended inside it")
 	errUnexpectedBytes = errors.New("bytes after the response")
 	errWrongSeq        = errors.New("sequence number of another request")
+	errNoHeader        = errors.New("not a header")
 )
 
 // FrameError is input that is not a well-formed frame. The conversation can't go on after it.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -83,7 +84,7 @@ func ParseHeader(b []byte) (Header, error) {
 	}
 	var h Header
 	if err := structs.Decode(b, &h); err != nil {
-		return Header{}, &FrameError{What: "request header", Err: err}
+		return Header{}, &FrameError{What: "request header", Err: fmt.Errorf("%w: %w", errNoHeader, err)}
 	}
 	return h, nil
 }

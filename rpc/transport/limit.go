@@ -48,7 +48,7 @@ func (s *Server) report(conn net.Conn, err error) {
 
 // isHostile tells apart what no peer of ours would send from a connection that broke off.
 func isHostile(e *FrameError) bool {
-	for _, kind := range []error{structs.ErrTooLarge, structs.ErrTooDeep, structs.ErrTooManyValues, structs.ErrBadByte, structs.ErrTrailingBytes} {
+	for _, kind := range []error{structs.ErrTooLarge, structs.ErrTooDeep, structs.ErrTooManyValues, structs.ErrBadByte, structs.ErrTrailingBytes, errNoHeader} {
 		if errors.Is(e, kind) {
 			return true
 		}

@@ -131,11 +131,16 @@ func TestServerRefusesMalformedRequests(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			ts := startServer(t, func(cfg *Config) { cfg.MaxRequestBytes = 64 << 10 })
+			m := &counters{}
+			ts := startServer(t, func(cfg *Config) { cfg.MaxRequestBytes, cfg.Metrics = 64<<10, m })
 			conn := dialBytes(t, ts.addr, append([]byte{ByteRPC}, c.in...)...)
 			conn.(*net.TCPConn).CloseWrite()
 			expectClosed(t, conn)
 			eventuallyTrue(t, "its one log line", func() bool { return ts.logs.count("connection closed") == 1 && ts.logs.count(c.logged) == 1 })
+			// A connection that breaks off may be anybody's.
+			if n := m.count("rpc_malformed"); n != 1 && c.logged != "connection ended inside it" {
+				t.Errorf("counted %d times", n)
+			}
 		})
 	}
 	t.Run("on one stream of a session, the others go on", func(t *testing.T) {
@@ -285,7 +290,8 @@ func TestHandlersEndWithTheirCaller(t *testing.T) {
 }
 
 func TestServerLimitsConnectionsBySource(t *testing.T) {
-	ts := startServer(t, func(c *Config) { c.MaxConnsPerIP = 22 })
+	m := &counters{}
+	ts := startServer(t, func(c *Config) { c.MaxConnsPerIP, c.Metrics = 22, m })
 	ping := func(conn net.Conn) {
 		t.Helper()
 		conn.Write(requestBytes(t, 1, "Test.Nil", nil))
@@ -317,6 +323,9 @@ func TestServerLimitsConnectionsBySource(t *testing.T) {
 	}
 	if ts.logs.count("too many connections") == 0 || ts.logs.count("too many streaming connections") != 1 {
 		t.Error("limits are not logged")
+	}
+	if m.count("rpc_conns_refused") == 0 || m.count("rpc_streaming_refused") != 1 {
+		t.Errorf("counted %d connections and %d streaming ones", m.count("rpc_conns_refused"), m.count("rpc_streaming_refused"))
 	}
 }
 
