@@ -42,7 +42,7 @@ func (c *Cluster) NewAgent(conf AgentConfig) (*Agent, error) {
 		return nil, err
 	}
 	a.HTTP = "http://" + loopback(a.port)
-	if a.API, err = api.New(api.Config{Address: a.HTTP}); err != nil {
+	if a.API, err = api.New(api.Config{Address: a.HTTP, Token: c.Token}); err != nil {
 		return nil, fmt.Errorf("make API client of %s: %w", a.Name, err)
 	}
 	a.Config, err = writeConfig(c.dir, a.Name, a.agentFile(conf))

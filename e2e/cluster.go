@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/go-uuid"
+
 	"github.com/rollcall-id/rollcall/api"
 )
 
@@ -20,8 +22,11 @@ type ClusterConfig struct {
 	Servers int
 	// ServerBlock is text for the server block of every server's configuration, one setting a line.
 	ServerBlock string
-	// Plain leaves TLS off, for programs that speak to the RPC port without it.
+	// Plain leaves TLS and access control off, for programs that speak to the RPC port without them.
 	Plain bool
+	// Token is the secret of the management token; empty makes one. A cluster that takes over another's snapshot is given the
+	// other's, for it is the one that counts afterwards.
+	Token string
 }
 
 // Cluster is a set of servers that are, or were, one Raft cluster, and the agents started beside them.
@@ -32,6 +37,8 @@ type Cluster struct {
 	Issuer string
 	// Certificates are those of all agents; nil without TLS.
 	Certificates *Certificates
+	// Token is the secret of the management token, which WaitLeader bootstraps; empty without access control.
+	Token string
 
 	binary string
 	dir    string
@@ -62,6 +69,11 @@ func NewCluster(c ClusterConfig) (*Cluster, error) {
 		if cl.Certificates, err = NewCertificates(c.Binary, filepath.Join(c.Dir, "tls")); err != nil {
 			return nil, err
 		}
+		if cl.Token = c.Token; cl.Token == "" {
+			if cl.Token, err = uuid.GenerateUUID(); err != nil {
+				return nil, fmt.Errorf("make management token: %w", err)
+			}
+		}
 	}
 	var join []string
 	for i := range c.Servers {
@@ -73,7 +85,7 @@ func NewCluster(c ClusterConfig) (*Cluster, error) {
 			}
 		}
 		s.HTTP, s.RPC = "http://"+loopback(s.ports[0]), loopback(s.ports[1])
-		if s.API, err = api.New(api.Config{Address: s.HTTP}); err != nil {
+		if s.API, err = api.New(api.Config{Address: s.HTTP, Token: cl.Token}); err != nil {
 			return nil, fmt.Errorf("make API client of %s: %w", s.Name, err)
 		}
 		join = append(join, loopback(s.ports[2]))
@@ -134,7 +146,8 @@ func (c *Cluster) Running() []*Server {
 	return out
 }
 
-// WaitLeader waits until all running servers name the same running server as leader and can be read from, and returns it.
+// WaitLeader waits until all running servers name the same running server as leader and can be read from, and returns it. It
+// bootstraps access control where the state has no tokens yet.
 func (c *Cluster) WaitLeader(ctx context.Context) (*Server, error) {
 	var leader *Server
 	err := Eventually(ctx, "elect a leader", formTime, func(ctx context.Context) (err error) {
@@ -167,7 +180,7 @@ func (c *Cluster) agreedLeader(ctx context.Context) (*Server, error) {
 			return nil, fmt.Errorf("%s names %s as leader, another server %s", s.Name, named.Name, leader.Name)
 		}
 		leader = named
-		if _, err := s.API.NodePools(ctx, nil); err != nil {
+		if err := s.readable(ctx); err != nil {
 			return nil, fmt.Errorf("read through %s: %w", s.Name, err)
 		}
 	}

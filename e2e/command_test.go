@@ -16,7 +16,7 @@ func command(t *testing.T, ctx context.Context, c *Cluster, args ...string) (std
 	out, err := os.CreateTemp(c.dir, "stdout-*")
 	must(t, err)
 	defer out.Close()
-	p, err := c.Group.Start(Command{Name: "command", Path: c.Binary(), Args: args, Stdout: out})
+	p, err := c.Group.Start(Command{Name: "command", Path: c.Binary(), Args: args, Env: c.tokenEnv(), Stdout: out})
 	must(t, err)
 	code, err = p.Exit(ctx)
 	must(t, err)

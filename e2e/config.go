@@ -16,7 +16,7 @@ func (s *Server) serverFile(c ClusterConfig, join []string, issuer string) strin
 	fmt.Fprintf(&b, "server {\n  enabled = true\n  bootstrap_expect = %d\n", c.Servers)
 	fmt.Fprintf(&b, "  server_join {\n    retry_join = [%s]\n    retry_interval = \"1s\"\n  }\n", quoted(join))
 	fmt.Fprintf(&b, "  oidc_issuer = %q\n", issuer)
-	fmt.Fprint(&b, indent(c.ServerBlock), "}\n", s.cluster.Certificates.block("server"))
+	fmt.Fprint(&b, indent(c.ServerBlock), "}\n", s.cluster.Certificates.block("server"), s.cluster.aclBlock())
 	// A whole fleet comes from one address here.
 	fmt.Fprint(&b, "limits {\n  rpc_max_conns_per_client = 0\n  http_max_conns_per_client = 0\n}\n")
 	// Where a disk syncs fast, a server that comes back should be a voter again soon.
@@ -36,7 +36,7 @@ func (a *Agent) agentFile(c AgentConfig) string {
 	if c.Class != "" {
 		fmt.Fprintf(&b, "  node_class = %q\n", c.Class)
 	}
-	fmt.Fprint(&b, "}\n", a.cluster.Certificates.block("client"))
+	fmt.Fprint(&b, "}\n", a.cluster.Certificates.block("client"), a.cluster.aclBlock())
 	return b.String()
 }
 

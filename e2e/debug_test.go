@@ -26,26 +26,8 @@ import (
 func guardedCluster(t *testing.T, ctx context.Context, dir string) (c *Cluster, token, gossip string) {
 	t.Helper()
 	gossip = newGossipKey(t, ctx)
-	c, err := NewCluster(ClusterConfig{Binary: programs.rollcall, Dir: dir, Servers: 3, ServerBlock: fmt.Sprintf("encrypt = %q\n", gossip)})
-	must(t, err)
-	t.Cleanup(c.Close)
-	for _, s := range c.Servers {
-		f, err := os.OpenFile(s.Config, os.O_APPEND|os.O_WRONLY, 0)
-		must(t, err)
-		_, err = io.WriteString(f, "acl {\n  enabled = true\n}\n")
-		must(t, errors.Join(err, f.Close()))
-		must(t, s.Start())
-	}
-	eventually(t, ctx, "make the first token", formTime, func(ctx context.Context) error {
-		text, code := command(t, ctx, c, "acl", "bootstrap", "-json", "-address", c.Servers[0].HTTP)
-		var made struct{ SecretID string }
-		if code != 0 || json.Unmarshal([]byte(text), &made) != nil || made.SecretID == "" {
-			return fmt.Errorf("acl bootstrap ended with code %d", code)
-		}
-		token = made.SecretID
-		return nil
-	})
-	return c, token, gossip
+	c = newCluster(t, ctx, dir, 3, fmt.Sprintf("encrypt = %q\n", gossip))
+	return c, c.Token, gossip
 }
 
 // debugArchive is what an archive of operator debug has.

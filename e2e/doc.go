@@ -5,7 +5,8 @@
 // files and the identities they hand out. The scenarios are tests with the build tag e2e (make e2e); the program e2e/demo shows
 // a cluster at work (make demo); the program e2e/fleet is many nodes in one process.
 //
-// Clusters talk TLS with certificates that the program's own commands make, unless a scenario asks for a plain one.
+// Clusters talk TLS with certificates that the program's own commands make, and have access control, whose management token all
+// clients and commands here show, unless a scenario asks for a plain one. A node needs no token.
 //
 // It promises that no process outlives the program that started it, however that ends: Group.Close kills all, and on Linux the
 // kernel does it when the starter dies first. It never waits for time to pass, only for conditions, each with a deadline, and

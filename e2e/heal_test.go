@@ -56,7 +56,7 @@ func TestAnAgentWhoseIdentityExpiredRecoversByItself(t *testing.T) {
 		must(t, err)
 		t.Cleanup(refused.Close)
 		eventually(t, ctx, "let the identity of "+a.Name+" expire", 5*time.Second+structs.IdentityLeeway+10*time.Second, func(ctx context.Context) error {
-			switch _, err := refused.Nodes(ctx, nil); {
+			switch _, err := refused.Node(ctx, ids[a], nil); {
 			case err == nil:
 				return errors.New("servers still take it")
 			case errors.Is(err, structs.ErrTokenExpired), errors.Is(err, structs.ErrPermissionDenied):

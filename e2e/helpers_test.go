@@ -103,7 +103,7 @@ func newCluster(t *testing.T, ctx context.Context, dir string, servers int, sett
 	return c
 }
 
-// newPlainCluster is newCluster without TLS, for scenarios that speak to the RPC port themselves.
+// newPlainCluster is newCluster without TLS and access control, for scenarios that speak to the RPC port themselves.
 func newPlainCluster(t *testing.T, ctx context.Context, dir string, servers int, settings string) *Cluster {
 	t.Helper()
 	c := configure(t, ClusterConfig{Dir: dir, Servers: servers, ServerBlock: settings, Plain: true})

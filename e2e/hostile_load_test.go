@@ -110,6 +110,7 @@ func refusals(t *testing.T, ctx context.Context, c *Cluster) {
 	for _, s := range c.Servers {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.HTTP+"/v1/metrics?format=prometheus", nil)
 		must(t, err)
+		c.authorize(req)
 		res, err := http.DefaultClient.Do(req)
 		must(t, err)
 		_, err = io.Copy(&all, io.LimitReader(res.Body, maxAnswer))

@@ -17,6 +17,21 @@ func GetJSON(ctx context.Context, url string, out any) error {
 	if err != nil {
 		return err
 	}
+	return doJSON(req, out)
+}
+
+// GetJSON reads a document from the server in the same way, with the management token.
+func (s *Server) GetJSON(ctx context.Context, path string, out any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.HTTP+path, nil)
+	if err != nil {
+		return err
+	}
+	s.cluster.authorize(req)
+	return doJSON(req, out)
+}
+
+func doJSON(req *http.Request, out any) error {
+	url := req.URL
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ func TestAnInterruptedDebugOfAClusterIsWhole(t *testing.T) {
 	for _, s := range c.Servers[1:] {
 		args = append(args, "-agent-address="+s.HTTP)
 	}
-	p, err := g.Start(Command{Name: "debug", Path: programs.rollcall, Args: args})
+	p, err := g.Start(Command{Name: "debug", Path: programs.rollcall, Args: args, Env: c.tokenEnv()})
 	must(t, err)
 	eventually(t, ctx, "begin to gather", time.Minute, func(context.Context) error {
 		if !strings.Contains(p.Log(), "Gathering from 3 agents") {

@@ -244,6 +244,7 @@ func (h *halves) restoreAlone(t *testing.T, ctx context.Context, leader *Server,
 	body, send := io.Pipe()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, leader.HTTP+snapshotPath, body)
 	must(t, err)
+	leader.cluster.authorize(req)
 	answer := make(chan error, 1)
 	go func() {
 		res, err := http.DefaultClient.Do(req)

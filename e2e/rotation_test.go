@@ -174,7 +174,7 @@ func TestAKeyStaysUntilTheLastIdentityUnderItHasExpired(t *testing.T) {
 
 	var removed time.Time
 	eventually(t, ctx, "remove key "+last.KeyID, ttl+structs.IdentityLeeway+30*time.Second, func(ctx context.Context) error {
-		_, taken := holder.Nodes(ctx, nil)
+		_, taken := holder.Node(ctx, n.ID, nil)
 		err := server.API.DeleteKey(ctx, last.KeyID, api.WithForce, nil)
 		switch {
 		case err == nil:

@@ -84,7 +84,7 @@ func newSecretsWorld(t *testing.T, ctx context.Context, dir string) *secretsWorl
 	keyrings := fmt.Sprintf("keyring \"transit\" {\n  active = true\n  address = %q\n  token = %q\n  mount_path = \"transit\"\n  key_name = \"k\"\n}\n"+
 		"keyring \"aead\" {\n  name = \"disk\"\n  kek_file = %q\n}\n", w.kms.URL, transit, kekFile)
 	for i, s := range w.Servers {
-		more := keyrings + "log_level = \"trace\"\nenable_debug = true\nacl {\n  enabled = true\n}\ntelemetry {\n  prometheus_metrics = true\n}\n"
+		more := keyrings + "log_level = \"trace\"\nenable_debug = true\ntelemetry {\n  prometheus_metrics = true\n}\n"
 		if i == 1 {
 			more += "log_json = true\n"
 		}
@@ -143,7 +143,9 @@ func (w *secretsWorld) bootstrap(ctx context.Context) {
 		return nil
 	})
 	w.runner.env = append(w.runner.env, "ROLLCALL_TOKEN="+w.vars["bootstrap"])
+	w.Token = w.vars["bootstrap"]
 	for _, s := range w.Servers {
+		s.API.Close()
 		s.API = w.client(s.HTTP)
 	}
 	_, err := w.WaitLeader(ctx)
@@ -184,7 +186,7 @@ func (w *secretsWorld) useTokens(ctx context.Context) {
 
 // startNode starts a node whose secret is known, and one that shows an introduction which is not good.
 func (w *secretsWorld) startNode(ctx context.Context) {
-	more := "log_level = \"trace\"\nenable_debug = true\nacl {\n  enabled = true\n}\n"
+	more := "log_level = \"trace\"\nenable_debug = true\n"
 	for _, name := range []string{"node-1", "node-2"} {
 		a, err := w.NewAgent(AgentConfig{Name: name})
 		must(w.t, err)

@@ -32,6 +32,7 @@ func (s *Server) SaveSnapshot(ctx context.Context, stale bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.cluster.authorize(req)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
@@ -58,6 +59,7 @@ func (s *Server) RestoreSnapshot(ctx context.Context, archive []byte) (status in
 	if err != nil {
 		return 0, "", err
 	}
+	s.cluster.authorize(req)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, "", err
@@ -72,7 +74,7 @@ func (s *Server) RestoreSnapshot(ctx context.Context, archive []byte) (status in
 
 // StateDigest is the digest of the server's own state.
 func (s *Server) StateDigest(ctx context.Context) (d structs.StateDigest, err error) {
-	err = GetJSON(ctx, s.HTTP+"/v1/operator/digest?stale=true", &d)
+	err = s.GetJSON(ctx, "/v1/operator/digest?stale=true", &d)
 	return d, err
 }
 

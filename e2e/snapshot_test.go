@@ -215,7 +215,8 @@ func TestASnapshotOfAnotherClusterReplacesTheState(t *testing.T) {
 	archive := saved(t, ctx, source.Servers[0], false)
 	source.Close()
 
-	c := newCluster(t, ctx, dir+"/target", 3, fastHeartbeats)
+	c := configure(t, ClusterConfig{Dir: dir + "/target", Servers: 3, ServerBlock: fastHeartbeats, Token: source.Token})
+	must(t, c.Start(ctx))
 	newPool(t, ctx, c.Servers[0].API, "ours", time.Hour)
 	const count = 10
 	fleet := newFleet(t, ctx, c, dir+"/target/fleet", FleetAdd{Count: count, Servers: c.RPCAddrs()})

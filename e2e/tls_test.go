@@ -140,15 +140,48 @@ func writePools(ctx context.Context, c *Cluster) error {
 	}
 }
 
-// Without TLS nothing but the first byte differs.
-func TestAClusterWithoutTLSServesAFleet(t *testing.T) {
+// Without TLS and access control a fleet registers, renews, loses the leader and renews again, as it does with them.
+func TestAPlainClusterServesAFleet(t *testing.T) {
 	t.Parallel()
 	ctx, dir := scenario(t)
 	c := newPlainCluster(t, ctx, dir, 3, quickHeartbeats)
-	fleet := newFleet(t, ctx, c, dir+"/fleet", FleetAdd{Count: 10, Servers: c.RPCAddrs()})
-	status, err := fleet.Status(ctx)
+	must(t, c.WaitVoters(ctx))
+	const count = 10
+	fleet := newFleet(t, ctx, c, dir+"/fleet", FleetAdd{Count: count, Servers: c.RPCAddrs()})
+	renewAll(t, ctx, fleet, count)
+
+	leader, err := c.WaitLeader(ctx)
 	must(t, err)
-	if status.Healthy != 10 {
-		t.Errorf("%d of 10 nodes are healthy: %s", status.Healthy, status.Unhealthy)
+	must(t, leader.Kill())
+	next, err := c.WaitLeader(ctx)
+	must(t, err)
+	renewAll(t, ctx, fleet, count)
+	eventually(t, ctx, "get the fleet healthy without the old leader", time.Minute, func(ctx context.Context) error { return fleet.healthy(ctx, count) })
+	list, err := nodes(ctx, next.API)
+	must(t, err)
+	if len(list) != count {
+		t.Errorf("%d nodes, want %d", len(list), count)
 	}
+	must(t, leader.Start()) // it may be the issuer
+	_, err = c.WaitLeader(ctx)
+	must(t, err)
+	verifyAll(t, ctx, c.Issuer, fleet.Held())
+}
+
+// renewAll has every node ask for a new identity and waits until all have one.
+func renewAll(t *testing.T, ctx context.Context, f *Fleet, count int) {
+	t.Helper()
+	before := f.Held()
+	if len(before) != count {
+		t.Fatalf("%d nodes hold an identity, want %d", len(before), count)
+	}
+	must(t, f.Renew())
+	eventually(t, ctx, "renew every identity", time.Minute, func(context.Context) error {
+		for id, token := range f.Held() {
+			if token.Raw == before[id].Raw {
+				return fmt.Errorf("node %s holds the identity that it had", id)
+			}
+		}
+		return nil
+	})
 }

@@ -162,7 +162,7 @@ func (d *demo) showIdentity(ctx context.Context) error {
 func (d *demo) command(ctx context.Context, args ...string) error {
 	line := "rollcall " + strings.Join(args, " ")
 	cmd := exec.CommandContext(ctx, d.binary, args...)
-	cmd.Env = append(os.Environ(), "ROLLCALL_ADDR="+d.asked.HTTP)
+	cmd.Env = append(os.Environ(), d.asked.Env()...)
 	var problem strings.Builder
 	cmd.Stderr = &problem
 	out, err := cmd.Output()
@@ -213,7 +213,7 @@ func (d *demo) suggest() {
 	s.line("")
 	s.title("Try this in another terminal:")
 	s.line("")
-	s.line("  export PATH=" + filepath.Dir(d.binary) + ":$PATH ROLLCALL_ADDR=" + d.asked.HTTP)
+	s.line("  export PATH=" + filepath.Dir(d.binary) + ":$PATH " + strings.Join(d.asked.Env(), " "))
 	s.line("")
 	for _, c := range [][2]string{
 		{"rollcall server members", "who leads"},

@@ -237,8 +237,13 @@ func TestAgents(t *testing.T) {
 	if host, err := a.Host("", world.edgeID, nil); err != nil || host.AgentID != world.edgeID || host.HostData == nil {
 		t.Errorf("host of a node: %+v, error %v", host, err)
 	}
+	if profile, err := a.Lookup("heap", nomad.PprofOptions{}, nil); err != nil || len(profile) == 0 {
+		t.Errorf("profile of %d bytes, error %v", len(profile), err)
+	}
+	c.SetSecretID("")
 	_, err = a.Lookup("heap", nomad.PprofOptions{}, nil)
-	wantCode(t, err, 403, "enable_debug")
+	wantCode(t, err, 403, "Permission denied")
+	c.SetSecretID(world.cluster.Token)
 	servers, err := clientOf(t, world.edge.HTTP).Agent().Servers()
 	if err != nil || len(servers) == 0 {
 		t.Errorf("servers of a node: %v, error %v", servers, err)

@@ -74,7 +74,7 @@ func prepare(ctx context.Context, dir string) error {
 	if err := world.cluster.WaitVoters(ctx); err != nil {
 		return err
 	}
-	c, err := nomad.NewClient(&nomad.Config{Address: world.cluster.Servers[0].HTTP})
+	c, err := nomad.NewClient(&nomad.Config{Address: world.cluster.Servers[0].HTTP, SecretID: world.cluster.Token})
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func client(t *testing.T) *nomad.Client { return clientOf(t, world.cluster.Serve
 
 func clientOf(t *testing.T, address string) *nomad.Client {
 	t.Helper()
-	c, err := nomad.NewClient(&nomad.Config{Address: address})
+	c, err := nomad.NewClient(&nomad.Config{Address: address, SecretID: world.cluster.Token})
 	must(t, err)
 	t.Cleanup(c.Close)
 	return c
