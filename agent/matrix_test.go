@@ -349,14 +349,7 @@ func TestWhoMayUseWhichRoute(t *testing.T) {
 		if q.path != "" {
 			title = method + " " + q.path
 		}
-		fmt.Fprintf(&b, "\n%s\n", title)
-		writeAnswers(&b, names, leader)
-		if !cmp.Equal(leader, follower) {
-			b.WriteString("  through a follower\n")
-			var own strings.Builder
-			writeAnswers(&own, names, follower)
-			b.WriteString(strings.ReplaceAll("  "+strings.TrimSuffix(own.String(), "\n"), "\n", "\n  ") + "\n")
-		}
+		writeBoth(&b, title, names, leader, follower)
 	}
 	golden(t, "routes.golden", b.String())
 }
