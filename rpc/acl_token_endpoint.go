@@ -185,7 +185,7 @@ func (c *Call) uploadToken(t, given *structs.ACLToken) error {
 	if err != nil {
 		return fmt.Errorf("look up ACL token by secret: %w", err)
 	}
-	node, err := c.state().NodeBySecretHash(nil, t.SecretHash)
+	node, err := c.state().NodeBySecretHash(t.SecretHash)
 	if err != nil {
 		return fmt.Errorf("look up node by secret: %w", err)
 	}

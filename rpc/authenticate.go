@@ -139,7 +139,7 @@ func (c *Call) authenticateAny() (*Caller, error) {
 }
 
 func (c *Call) nodeBySecret() (*Caller, error) {
-	n, err := c.state().NodeBySecretHash(nil, structs.HashSecret(c.token))
+	n, err := c.state().NodeBySecretHash(structs.HashSecret(c.token))
 	if err != nil {
 		return nil, fmt.Errorf("look up node by secret: %w", err)
 	}

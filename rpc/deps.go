@@ -17,7 +17,7 @@ import (
 // State is what endpoints read. Everything it returns is read-only.
 type State interface {
 	NodeByID(ws memdb.WatchSet, id string) (*structs.Node, error)
-	NodeBySecretHash(ws memdb.WatchSet, hash []byte) (*structs.Node, error)
+	NodeBySecretHash(hash []byte) (*structs.Node, error)
 	Nodes(ws memdb.WatchSet) (iter.Seq[*structs.Node], error)
 	NodesByIDPrefix(ws memdb.WatchSet, prefix string) (iter.Seq[*structs.Node], error)
 	NodesByPool(ws memdb.WatchSet, pool string) (iter.Seq[*structs.Node], error)

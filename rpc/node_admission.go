@@ -18,7 +18,7 @@ func (s *Server) admit(c *Call, n, existing *structs.Node) error {
 		return nil
 	}
 	// A secret names one node: two that share one could not be told apart.
-	other, err := c.state().NodeBySecretHash(nil, structs.HashSecret(n.SecretID))
+	other, err := c.state().NodeBySecretHash(structs.HashSecret(n.SecretID))
 	if err != nil {
 		return fmt.Errorf("look up node by secret: %w", err)
 	}

@@ -116,7 +116,7 @@ func BenchmarkNodeBySecretHash(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				if n, err := s.NodeBySecretHash(nil, hash); err != nil || n == nil {
+				if n, err := s.NodeBySecretHash(hash); err != nil || n == nil {
 					b.Fatal(n, err)
 				}
 			}

@@ -344,7 +344,7 @@ func (m *model) checkAgainst(t *rapid.T, s *Store) {
 		same("node by ID", value[*structs.Node](t)(s.NodeByID(nil, nodeID(i))), m.nodes[nodeID(i)])
 		hash := structs.HashSecret(secret(i))
 		holders := ids(sorted(m.nodes, func(n *structs.Node) bool { return bytes.Equal(n.SecretHash, hash) }))
-		got := value[*structs.Node](t)(s.NodeBySecretHash(nil, hash))
+		got := value[*structs.Node](t)(s.NodeBySecretHash(hash))
 		if (got == nil) != (len(holders) == 0) || got != nil && got.ID != holders[0] {
 			t.Fatalf("node by secret %d: %v, want the first of %v", i, got, holders)
 		}

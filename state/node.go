@@ -84,6 +84,7 @@ func (t *Txn) UpsertNode(index uint64, req *structs.NodeRegisterRequest) error {
 
 // reregister carries over to n what a registration doesn't change.
 func reregister(old, n *nodeRow, index uint64) {
+	n.ID = old.ID // the one that the indexes have
 	n.CreateIndex = old.CreateIndex
 	n.Events = old.Events
 	n.SchedulingEligibility = old.SchedulingEligibility

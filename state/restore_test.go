@@ -123,7 +123,7 @@ func TestRestoreBringsRecordsUpToDate(t *testing.T) {
 			t.Errorf("pool %s: %+v", name, p)
 		}
 	}
-	n := value[*structs.Node](t)(s.NodeBySecretHash(nil, structs.HashSecret(secret(1))))
+	n := value[*structs.Node](t)(s.NodeBySecretHash(structs.HashSecret(secret(1))))
 	if s.NodeCount() != 1 || n == nil || n.SecretID != "" || n.NodePool != "default" || n.SchedulingEligibility != "eligible" {
 		t.Errorf("%d nodes, %+v", s.NodeCount(), n)
 	}
@@ -213,11 +213,11 @@ func TestRestoredSecretsMayCollide(t *testing.T) {
 	}
 	first, second := min(nodeID(1), nodeID(2)), max(nodeID(1), nodeID(2))
 	hash := structs.HashSecret(secret(7))
-	if n := value[*structs.Node](t)(s.NodeBySecretHash(nil, hash)); n == nil || n.ID != first {
+	if n := value[*structs.Node](t)(s.NodeBySecretHash(hash)); n == nil || n.ID != first {
 		t.Errorf("got %v, want node %s", n, first)
 	}
 	must(t, s, func(t *Txn) error { return t.DeleteNodes(9, []string{first}) })
-	if n := value[*structs.Node](t)(s.NodeBySecretHash(nil, hash)); n == nil || n.ID != second {
+	if n := value[*structs.Node](t)(s.NodeBySecretHash(hash)); n == nil || n.ID != second {
 		t.Errorf("got %v, want the other node once the first is gone", n)
 	}
 }

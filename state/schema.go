@@ -106,33 +106,13 @@ func with[T any](t *memdb.TableSchema, name string, unique bool, key func(T) str
 	return t
 }
 
-func linkTable(name string) *memdb.TableSchema {
-	return &memdb.TableSchema{
-		Name:    name,
-		Indexes: map[string]*memdb.IndexSchema{byID: {Name: byID, Unique: true, Indexer: linkIndex{}}},
-	}
-}
-
-// linkIndex is keyIndex for links, which have keys in two parts: each write makes one.
-type linkIndex struct{ keyIndex[*nodeLink] }
-
-// FromObject returns the link's key, a zero byte, the node's ID and a zero byte.
-func (linkIndex) FromObject(raw any) (bool, []byte, error) {
-	l, ok := raw.(*nodeLink)
-	if !ok {
-		return false, nil, fmt.Errorf("row is a %T", raw)
-	}
-	k := append(make([]byte, 0, len(l.key)+len(l.nodeID)+2), l.key...)
-	return true, append(append(append(k, 0), l.nodeID...), 0), nil
-}
-
 func schema() *memdb.DBSchema {
 	s := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
 	for _, t := range []*memdb.TableSchema{
 		table(TableNodes, func(n *nodeRow) string { return n.ID }),
-		linkTable(tableNodesBySecret),
-		linkTable(tableNodesByKey),
-		linkTable(tableNodesByPool),
+		table(tableNodesBySecret, func(s *nodeSet) string { return s.key }),
+		table(tableNodesByKey, func(s *nodeSet) string { return s.key }),
+		table(tableNodesByPool, func(s *nodeSet) string { return s.key }),
 		table(TableNodePools, func(p *structs.NodePool) string { return p.Name }),
 		table(TableRootKeys, func(k *structs.RootKey) string { return k.KeyID }),
 		table(TableNamespaces, func(n *structs.Namespace) string { return n.Name }),

@@ -104,7 +104,8 @@ type Txn struct {
 	// parts of its tree are already copies, and copy them again for every command of a batch.
 	base  *memdb.Txn
 	dirty map[string]*nodeRow
-	added int // nodes
+	sets  map[nodeSetAt]*nodeSet // which the transaction has copied
+	added int                    // nodes
 
 	delta   digestSum // what the transaction adds to the digest, apart from changes and touched
 	changes []nodeChange

@@ -74,13 +74,6 @@ func TestWatches(t *testing.T) {
 			func(s *Store, ws memdb.WatchSet) error { _, err := s.NodeByID(ws, nodeID(2)); return err },
 			[]string{"node 2 ready", "node 2 deleted"},
 		},
-		"a node by secret": {
-			func(s *Store, ws memdb.WatchSet) error {
-				_, err := s.NodeBySecretHash(ws, structs.HashSecret(secret(2)))
-				return err
-			},
-			[]string{"node 2 ready", "node 2 deleted"},
-		},
 		"all nodes":         {func(s *Store, ws memdb.WatchSet) error { _, err := s.Nodes(ws); return err }, anyNode},
 		"nodes of a pool":   {func(s *Store, ws memdb.WatchSet) error { _, err := s.NodesByPool(ws, "edge"); return err }, anyNode},
 		"nodes of pool all": {func(s *Store, ws memdb.WatchSet) error { _, err := s.NodesByPool(ws, "all"); return err }, anyNode},
@@ -154,12 +147,8 @@ func TestWatchOfAbsentNode(t *testing.T) {
 	for name, read := range map[string]func(*Store, memdb.WatchSet) error{
 		"by ID":     func(s *Store, ws memdb.WatchSet) error { _, err := s.NodeByID(ws, nodeID(500)); return err },
 		"by prefix": func(s *Store, ws memdb.WatchSet) error { _, err := s.NodesByIDPrefix(ws, nodeID(500)); return err },
-		"by secret": func(s *Store, ws memdb.WatchSet) error {
-			_, err := s.NodeBySecretHash(ws, structs.HashSecret(secret(500)))
-			return err
-		},
-		"by key":  func(s *Store, ws memdb.WatchSet) error { _, err := s.NodesBySigningKey(ws, keyID(9)); return err },
-		"by pool": func(s *Store, ws memdb.WatchSet) error { _, err := s.NodesByPool(ws, "gpu"); return err },
+		"by key":    func(s *Store, ws memdb.WatchSet) error { _, err := s.NodesBySigningKey(ws, keyID(9)); return err },
+		"by pool":   func(s *Store, ws memdb.WatchSet) error { _, err := s.NodesByPool(ws, "gpu"); return err },
 	} {
 		t.Run(name+" wakes when it is registered", func(t *testing.T) {
 			s, ws := watchStore(t), memdb.NewWatchSet()

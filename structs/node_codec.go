@@ -24,7 +24,11 @@ type nodeField struct {
 // nodeFields are in the order in which they are written. TestNodesAreWrittenAsTheLibraryDoes finds one that is missing.
 var nodeFields = func() []nodeField {
 	list := []nodeField{
-		stringField("ID", func(n *Node) *string { return &n.ID }),
+		{
+			"ID",
+			func(n *Node, b []byte) ([]byte, error) { return appendString(b, n.ID), nil },
+			func(n *Node, r *nodeReader) { r.ownString(&n.ID) },
+		},
 		stringField("SecretID", func(n *Node) *string { return &n.SecretID }),
 		stringField("Datacenter", func(n *Node) *string { return &n.Datacenter }),
 		stringField("Name", func(n *Node) *string { return &n.Name }),
@@ -406,6 +410,16 @@ func (r *nodeReader) string(dst *string) {
 	from := len(r.text)
 	r.text = append(r.text, s...)
 	r.strings = append(r.strings, textPart{str: dst, from: from, to: len(r.text)})
+}
+
+// ownString reads a string that others keep for longer than the node, and which must not keep the rest of it.
+func (r *nodeReader) ownString(dst *string) {
+	s, at, ok := shortString(r.in, r.at)
+	if !ok {
+		r.failed = true
+		return
+	}
+	*dst, r.at = string(s), at
 }
 
 func (r *nodeReader) stringMap(dst *StringMap) {
