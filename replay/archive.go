@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/rollcall-id/rollcall/fsm"
+	"github.com/rollcall-id/rollcall/internal/heap"
 	"github.com/rollcall-id/rollcall/snapshot"
 	"github.com/rollcall-id/rollcall/state"
 	"github.com/rollcall-id/rollcall/structs"
@@ -143,7 +144,7 @@ func loadArchive(ctx context.Context, path string, opts Options) (*other, error)
 		return nil, err
 	}
 	defer func() { _ = v.Close() }() // only read from
-	store, _, err := fsm.ReadState(&progressReader{ctx: ctx, src: v.State(), report: func(int64) {}})
+	store, _, err := fsm.ReadState(heap.NewReader(&progressReader{ctx: ctx, src: v.State(), report: func(int64) {}}))
 	if err != nil {
 		return nil, err
 	}

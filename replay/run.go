@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/rollcall-id/rollcall/fsm"
+	"github.com/rollcall-id/rollcall/internal/heap"
 	"github.com/rollcall-id/rollcall/snapshot"
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -125,7 +126,7 @@ func (r *run) load(ctx context.Context, s *Snapshot) error {
 	}
 	defer func() { _ = v.Close() }() // only read from
 	f := fsm.New(fsm.Config{Logger: r.opts.Logger})
-	if err := f.Restore(io.NopCloser(r.reading(ctx, v))); err != nil {
+	if err := f.Restore(io.NopCloser(heap.NewReader(r.reading(ctx, v)))); err != nil {
 		return err
 	}
 	report := f.LastRestore()

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/rollcall-id/rollcall/fsm"
+	"github.com/rollcall-id/rollcall/internal/heap"
 	"github.com/rollcall-id/rollcall/keyring"
 	"github.com/rollcall-id/rollcall/rpc"
 	"github.com/rollcall-id/rollcall/snapshot"
@@ -128,6 +129,7 @@ func (p snapshots) Restore(ctx context.Context, archive io.Reader) error {
 func (s *Server) verifyArchive(ctx context.Context, archive io.Reader) (*snapshot.Verified, *fsm.Loaded, error) {
 	loader := fsm.NewLoader()
 	defer loader.Abort()
+	var room heap.Growth
 	var keys []*structs.RootKey
 	verified, err := snapshot.Verify(ctx, archive, snapshot.VerifyOptions{TempDir: s.cfg.DataDir, Record: func(rec snapshot.Record) error {
 		if rec.Type == structs.RootKeyRecord {
@@ -140,6 +142,7 @@ func (s *Server) verifyArchive(ctx context.Context, archive io.Reader) (*snapsho
 			}
 			keys = append(keys, key)
 		}
+		room.Loaded(len(rec.Raw))
 		return loader.Record(rec)
 	}})
 	if err != nil {

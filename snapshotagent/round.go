@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-id/rollcall/fsm"
+	"github.com/rollcall-id/rollcall/internal/heap"
 	"github.com/rollcall-id/rollcall/snapshot"
 	"github.com/rollcall-id/rollcall/structs"
 )
@@ -152,7 +153,7 @@ func (a *Agent) drill(ctx context.Context, taken *Taken) error {
 	if v.DigestHeader() != taken.Digest {
 		return errOther
 	}
-	state, report, err := fsm.ReadState(v.State())
+	state, report, err := fsm.ReadState(heap.NewReader(v.State()))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoRestore, err)
 	}
