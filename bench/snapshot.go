@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -83,6 +84,11 @@ func measureSnapshots(ctx context.Context, dir string, nodes int) (_ []transfer,
 		return nil, err
 	}
 	add("restore, on the leader", took, peak, fmt.Sprintf("%d MiB afterwards", now>>20))
+	most, err := waitForNodes(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	add("restore, on every server", time.Since(began), most, "")
 
 	began = time.Now()
 	saved := filepath.Join(dir, "out.snap")
@@ -110,6 +116,34 @@ func measureSnapshots(ctx context.Context, dir string, nodes int) (_ []transfer,
 	}
 	add("replay of its data, the command", took, peak, "")
 	return out, nil
+}
+
+// waitForNodes waits until every server has nodes of its own to answer with, which followers load after the leader has
+// answered. It returns the largest peak of a server's memory.
+func waitForNodes(ctx context.Context, c *servers) (most int64, err error) {
+	for i, addr := range c.http {
+		client, err := api.New(api.Config{Address: "http://" + addr, Timeout: time.Minute})
+		if err != nil {
+			return 0, err
+		}
+		defer client.Close()
+		err = e2e.Eventually(ctx, "load the restored state", 5*time.Minute, func(ctx context.Context) error {
+			nodes, err := client.Nodes(ctx, &api.QueryOptions{AllowStale: true, PerPage: 1})
+			if err == nil && len(nodes.Value) == 0 {
+				err = errors.New("it has no nodes")
+			}
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("server %s: %w", addr, err)
+		}
+		peak, _, err := memory(c.procs[i].PID())
+		if err != nil {
+			return 0, err
+		}
+		most = max(most, peak)
+	}
+	return most, nil
 }
 
 // makeArchive writes an archive of a state with that many nodes, as a server writes one, and returns the size of

@@ -17,7 +17,9 @@
 //     an entry as applied, so going on would be losing it;
 //   - a server whose state is not the leader's stops, too, at the leader's next digest check. Every server remembers
 //     the digests of its state at the same log indexes, and a check changes nothing (digest.go);
-//   - a restore verifies everything before anything of it shows; one that fails leaves the old state in place.
+//   - a restore verifies everything before anything of it shows; one that fails leaves the old state in place;
+//   - a snapshot that a follower has received is loaded after Raft has its answer, and the entries that follow it wait
+//     for that (behind.go). Readers see the old state meanwhile; Settle says when the state is what Raft takes it for.
 //
 // It refuses clocks, randomness, and files other than the streams it is given: times, identifiers and signatures are
 // decided by the endpoint that proposes a command. It never logs or returns the content of a request.

@@ -24,7 +24,7 @@ type Config struct {
 	// wrong one, and for tools that look at a log.
 	IgnoreDigestChecks bool
 
-	// OnRestore is called after each restore, on Raft's goroutine, when State already returns the new state:
+	// OnRestore is called after each restore, on the goroutine that loads the state, when State already returns the new state:
 	// whatever was derived from the old one has to be made anew. It must not wait for Raft.
 	OnRestore func(RestoreReport)
 
@@ -56,6 +56,7 @@ type FSM struct {
 	restored atomic.Pointer[RestoreReport]
 	skipped  [numTypes]atomic.Uint64
 	digests  digests
+	behind   behind
 }
 
 var (
@@ -91,7 +92,17 @@ func (f *FSM) Apply(entry *raft.Log) any { return f.ApplyBatch([]*raft.Log{entry
 
 // ApplyBatch applies entries in one transaction and returns their results in the same places: nil, an error, or
 // what the command answers (see dispatch.go). Entries that are no commands get nil.
+//
+// While a received snapshot is loaded, entries wait for it and all results are nil. Only a follower receives one, where
+// nobody asks for results.
 func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
+	if f.behind.add(entries) {
+		return make([]any, len(entries))
+	}
+	return f.applyBatch(entries)
+}
+
+func (f *FSM) applyBatch(entries []*raft.Log) []any {
 	results := make([]any, len(entries))
 	if err := f.Err(); err != nil {
 		return fill(results, err)
@@ -172,6 +183,9 @@ func (f *FSM) stop(err *LogError) {
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if err := f.Err(); err != nil {
 		return nil, fmt.Errorf("take a snapshot: %w", err) // it would claim entries that were not applied
+	}
+	if f.behind.busy() {
+		return nil, fmt.Errorf("take a snapshot: %w", errLoading)
 	}
 	return &persister{state: f.State().Snapshot(), logger: f.logger}, nil
 }

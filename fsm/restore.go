@@ -69,12 +69,14 @@ type RestoreReport struct {
 // Restore replaces the state by the one in the stream, and closes rc. If it fails the old state is still there, and
 // the error names record and offset.
 //
-// A source that has its state Loaded already, as the server has that verified an archive, gives it without being read.
+// A source that has its state Loaded already, as the server has that verified an archive, gives it without being read,
+// and one that is Deferred is loaded after Restore has returned: see Settle.
 func (f *FSM) Restore(rc io.ReadCloser) error {
 	defer func() { _ = rc.Close() }() // only read from
 	if err := f.Err(); err != nil {
 		return fmt.Errorf("restore: %w", err) // stopped means stopped
 	}
+	f.Settle()
 	src := rc
 	for {
 		w, ok := src.(raft.ReadCloserWrapper)
@@ -86,6 +88,12 @@ func (f *FSM) Restore(rc io.ReadCloser) error {
 	if s, ok := src.(LoadedSource); ok {
 		if l := s.TakeLoaded(); l != nil {
 			f.install(l)
+			return nil
+		}
+	}
+	if s, ok := src.(DeferredSource); ok {
+		if later := s.Detach(); later != nil {
+			f.loadBehind(later)
 			return nil
 		}
 	}

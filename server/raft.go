@@ -230,7 +230,11 @@ func (s *Server) propose(t structs.MessageType, msg any) (raft.ApplyFuture, erro
 
 // barrier returns when this server, which leads, has applied all that was committed before.
 func (s *Server) barrier() error {
-	return s.commands.ask(func() raft.Future { return s.raft.Barrier(barrierTimeout) })
+	if err := s.commands.ask(func() raft.Future { return s.raft.Barrier(barrierTimeout) }); err != nil {
+		return err
+	}
+	s.fsm.Settle()
+	return nil
 }
 
 // verifyLeader asks a quorum whether this server leads.

@@ -13,7 +13,7 @@ import (
 // behind disk writes, which the timeouts allow for.
 //
 // They can't wait behind the installation of a snapshot, which keeps the loop for as long as the state takes to
-// arrive and load: followers that are silent meanwhile would cost the leader its lease. A server that installs one
+// arrive: followers that are silent meanwhile would cost the leader its lease. A server that installs one
 // is a follower and writes no log, so the fast path is safe for that while and is used for it.
 type strictTransport struct {
 	*raft.NetworkTransport

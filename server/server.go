@@ -370,6 +370,7 @@ func (s *Server) shutdown() error {
 			s.log.Warn("stopping Raft though it has not answered every command", "waited", commandsLimit)
 		}
 		keep(s.raft.Shutdown().Error())
+		s.fsm.Settle()
 	}
 	if s.raftTransport != nil {
 		keep(s.raftTransport.Close())

@@ -12,14 +12,16 @@ import (
 	"github.com/rollcall-id/rollcall/internal/heap"
 )
 
-// snapshotStore is the store of Raft's snapshots. It spares servers to read a state more often than they must. An archive
-// that the leader restores is verified by loading its records, and a snapshot that a follower receives is loaded as it
-// arrives; Raft then writes it to a file and has the state machine restore that, and the file brings the loaded state along.
+// snapshotStore is the store of Raft's snapshots. It spares servers to read a state more often than they must, and Raft to
+// wait for it. An archive that the leader restores is verified by loading its records; Raft then writes it to a file and has
+// the state machine restore that, and the file brings the loaded state along. A snapshot that a follower has received is in
+// a file when Raft has the state machine restore it, which can be done behind the answer to the leader.
 type snapshotStore struct {
 	raft.SnapshotStore
 
-	mu     sync.Mutex
-	loaded map[string]*fsm.Loaded // by the snapshot's ID; what Raft has not restored yet
+	mu       sync.Mutex             // guards the fields below
+	loaded   map[string]*fsm.Loaded // by the snapshot's ID; what Raft has not restored yet
+	received string                 // the ID of the latest that came from the leader, until Raft has restored it
 }
 
 func newSnapshotStore(inner raft.SnapshotStore) *snapshotStore {
@@ -35,12 +37,18 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	return &snapshotSink{SnapshotSink: sink, store: s}, nil
 }
 
-// Open opens a snapshot. The store below reads the whole file first, to check it; that waits for the first read if the
-// state is loaded already.
+// Open opens a snapshot. The store below reads the whole file first, to check it; that waits for the first read if there
+// may be none, because the state is loaded already or will be loaded later.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	o := &openSnapshot{store: s, id: id}
-	if meta := s.loadedMeta(id); meta != nil {
-		return meta, o, nil
+	if s.awaited(id) {
+		list, err := s.List()
+		if err != nil {
+			return nil, nil, fmt.Errorf("list snapshots: %w", err)
+		}
+		if at := slices.IndexFunc(list, func(m *raft.SnapshotMeta) bool { return m.ID == id }); at >= 0 {
+			return list[at], o, nil
+		}
 	}
 	meta, err := o.open()
 	if err != nil {
@@ -49,32 +57,11 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	return meta, o, nil
 }
 
-// loadedMeta returns what is known of a snapshot whose state is loaded, nil for any other.
-func (s *snapshotStore) loadedMeta(id string) *raft.SnapshotMeta {
-	s.mu.Lock()
-	loaded := s.loaded[id] != nil
-	s.mu.Unlock()
-	if !loaded {
-		return nil
-	}
-	list, err := s.List()
-	if err != nil {
-		return nil // opening it tells
-	}
-	if at := slices.IndexFunc(list, func(m *raft.SnapshotMeta) bool { return m.ID == id }); at >= 0 {
-		return list[at]
-	}
-	return nil
-}
-
-// keep has the state taken with its snapshot.
-func (s *snapshotStore) keep(id string, loaded *fsm.Loaded) {
-	if loaded == nil {
-		return
-	}
+// awaited tells whether Raft is about to have the snapshot restored that it has just written.
+func (s *snapshotStore) awaited(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.loaded[id] = loaded
+	return s.loaded[id] != nil || s.received == id
 }
 
 // forget drops what Raft has not taken.
@@ -87,74 +74,68 @@ func (s *snapshotStore) forget() {
 // snapshotSink is a snapshot that is being written.
 type snapshotSink struct {
 	raft.SnapshotSink
-	store   *snapshotStore
-	loaded  *fsm.Loaded   // what is written, if it is loaded already
-	arrival *arrivingLoad // loads what is written; nil unless it arrives from the leader
+	store    *snapshotStore
+	loaded   *fsm.Loaded // what is written, if it is loaded already
+	received bool        // it comes from the leader
 }
 
 // copyBuffer is the size of the pieces in which a state is copied, in bytes.
 const copyBuffer = 256 << 10
 
-// ReadFrom copies a state that arrives from the leader, and loads it on the way. Only Raft's installation of snapshots
-// comes here: snapshots of this server's own state are written, and restored archives know how to write themselves.
+// ReadFrom copies a state that arrives from the leader. Only Raft's installation of snapshots comes here: snapshots of
+// this server's own state are written, and restored archives know how to write themselves.
 func (k *snapshotSink) ReadFrom(src io.Reader) (int64, error) {
-	k.store.forget()
-	k.arrival = loadArriving()
-	return copyState(k.SnapshotSink, io.TeeReader(src, k.arrival))
+	k.received = true
+	return copyState(k.SnapshotSink, src)
 }
 
 // Close makes the snapshot durable.
 func (k *snapshotSink) Close() error {
-	k.arrival.end(nil)
 	if err := k.SnapshotSink.Close(); err != nil {
 		return err
 	}
-	if k.arrival != nil {
-		k.loaded = k.arrival.wait()
+	k.store.mu.Lock()
+	defer k.store.mu.Unlock()
+	if k.loaded != nil {
+		k.store.loaded[k.ID()] = k.loaded
 	}
-	k.store.keep(k.ID(), k.loaded)
+	if k.received {
+		k.store.received = k.ID()
+	}
 	return nil
 }
 
-// Cancel drops the snapshot.
-func (k *snapshotSink) Cancel() error {
-	k.arrival.end(errCanceled)
-	if k.arrival != nil {
-		k.arrival.wait()
-	}
-	return k.SnapshotSink.Cancel()
-}
-
-// openSnapshot is a snapshot that is being read.
+// openSnapshot is a snapshot that is being read. It is for one goroutine.
 type openSnapshot struct {
 	store *snapshotStore
 	id    string
 	rc    io.ReadCloser // nil until it is opened
-	src   io.Reader     // rc, or a reader of it
+	room  heap.Growth
+	loads bool // what is read is loaded
 }
 
-var _ fsm.LoadedSource = (*openSnapshot)(nil)
+var (
+	_ fsm.LoadedSource   = (*openSnapshot)(nil)
+	_ fsm.DeferredSource = (*openSnapshot)(nil)
+)
 
-func (o *openSnapshot) open() (*raft.SnapshotMeta, error) {
-	meta, rc, err := o.store.SnapshotStore.Open(o.id)
-	if err != nil {
-		return nil, err
-	}
-	o.rc = rc
-	if o.src == nil {
-		o.src = rc
-	}
-	return meta, nil
+func (o *openSnapshot) open() (meta *raft.SnapshotMeta, err error) {
+	meta, o.rc, err = o.store.SnapshotStore.Open(o.id)
+	return meta, err
 }
 
 // Read reads the state.
 func (o *openSnapshot) Read(p []byte) (int, error) {
 	if o.rc == nil {
 		if _, err := o.open(); err != nil {
-			return 0, err
+			return 0, fmt.Errorf("open snapshot %s: %w", o.id, err)
 		}
 	}
-	return o.src.Read(p)
+	n, err := o.rc.Read(p)
+	if o.loads {
+		o.room.Loaded(n)
+	}
+	return n, err
 }
 
 // Close closes the file.
@@ -171,10 +152,20 @@ func (o *openSnapshot) TakeLoaded() *fsm.Loaded {
 	defer o.store.mu.Unlock()
 	l := o.store.loaded[o.id]
 	delete(o.store.loaded, o.id)
-	if l == nil && o.rc != nil {
-		o.src = heap.NewReader(o.rc)
-	}
+	o.loads = true
 	return l
+}
+
+// Detach returns a reader of its own of a snapshot that this server has received. Without anything else that is restored
+// a server can't start or go on, so that it has to wait for it.
+func (o *openSnapshot) Detach() io.ReadCloser {
+	o.store.mu.Lock()
+	defer o.store.mu.Unlock()
+	if o.store.received != o.id {
+		return nil
+	}
+	o.store.received = ""
+	return &openSnapshot{store: o.store, id: o.id, loads: true}
 }
 
 // loadedReader is a verified state on its way into a snapshotSink, which learns that it is loaded.

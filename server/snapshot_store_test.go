@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -77,6 +78,68 @@ func TestALoadedStateGoesWithItsSnapshotOnce(t *testing.T) {
 	}
 	if err := sink.Cancel(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAReceivedSnapshotIsLoadedLater: only what Raft copies from the leader, and only when it is restored for that.
+func TestAReceivedSnapshotIsLoadedLater(t *testing.T) {
+	inner, err := raft.NewFileSnapshotStore(t.TempDir(), 3, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSnapshotStore(inner)
+	create := func(index uint64) raft.SnapshotSink {
+		t.Helper()
+		sink, err := s.Create(1, index, 1, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sink
+	}
+	open := func(id string) io.ReadCloser {
+		t.Helper()
+		meta, rc, err := s.Open(id)
+		if err != nil || meta.ID != id || meta.Size != int64(len("state")) {
+			t.Fatalf("opened %+v: %v", meta, err)
+		}
+		t.Cleanup(func() { rc.Close() })
+		return rc
+	}
+	written := create(1)
+	if _, err := written.Write([]byte("state")); err != nil {
+		t.Fatal(err)
+	}
+	canceled := create(2)
+	if _, err := io.Copy(canceled, strings.NewReader("sta")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(written.Close(), canceled.Cancel()); err != nil {
+		t.Fatal(err)
+	}
+	if open(written.ID()).(fsm.DeferredSource).Detach() != nil {
+		t.Error("a snapshot of this server's own state is restored later")
+	}
+	received := create(3)
+	if n, err := io.Copy(received, struct{ io.Reader }{strings.NewReader("state")}); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := received.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rc := open(received.ID())
+	later := rc.(fsm.DeferredSource).Detach()
+	if later == nil {
+		t.Fatal("a received snapshot has to be restored at once")
+	}
+	if rc.(fsm.DeferredSource).Detach() != nil || open(received.ID()).(fsm.DeferredSource).Detach() != nil {
+		t.Error("it can be taken for later twice")
+	}
+	if err := rc.Close(); err != nil { // as Raft does once Restore has returned
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(later)
+	if err := errors.Join(err, later.Close()); err != nil || string(b) != "state" {
+		t.Errorf("read %q later: %v", b, err)
 	}
 }
 

@@ -3,4 +3,4 @@
 package heap
 
 // advise does nothing: other kernels decide by themselves.
-func advise([]byte) {}
+func advise(*byte, uintptr) {}

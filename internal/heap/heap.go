@@ -11,6 +11,8 @@ package heap
 import (
 	"io"
 	"runtime"
+	"strings"
+	"unsafe"
 )
 
 // Rooms that a Growth asks for, in bytes: the first, and the largest of those that follow, each as large as all before.
@@ -36,12 +38,14 @@ func (g *Growth) Loaded(n int) {
 	}
 }
 
-// grow makes the heap larger by n bytes that nobody has touched, and asks for huge pages there. They count as memory of
-// the process as they are written to, like any other.
+// grow makes the heap larger by n bytes, unless there is as much of it to spare, and asks for huge pages there. They count
+// as memory of the process once they are written to, like any other.
 func grow(n int64) {
-	b := make([]byte, n) // fresh from the kernel, so that Go need not clear it
-	advise(b)
-	runtime.KeepAlive(b)
+	var room strings.Builder // which does not clear its memory, as make does with what was used before
+	room.Grow(int(n))
+	room.WriteByte(0)
+	advise(unsafe.StringData(room.String()), uintptr(room.Cap()))
+	runtime.KeepAlive(&room)
 	// The next collection, which an allocation of this size has started, leaves the room to everyone.
 }
 
