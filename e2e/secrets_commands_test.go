@@ -82,6 +82,7 @@ var secretRuns = map[string][]string{
 	"operator snapshot state":            {"$dir/first.snap"},
 	"operator snapshot diff":             {"$dir/first.snap $dir/first.snap"},
 	"operator snapshot redact":           {"-out $dir/redacted.snap $dir/first.snap", "-out $dir/r2.snap $kekfile"},
+	"operator snapshot convert":          {"-out $dir/converted.snap $dir/first.snap", "-out $dir/c2.snap $kekfile"},
 	"operator snapshot restore":          {"$kekfile"},
 	"operator snapshot agent":            {"-once -dir $dir/backups", "-once -log-level trace -s3-bucket b -s3-region r -s3-endpoint $s3", "-once -s3-bucket b -s3-endpoint http://u:$s3secret@host:bad"},
 	"operator autopilot get-config":      {"", "-json"},

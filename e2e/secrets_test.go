@@ -334,7 +334,7 @@ func (w *secretsWorld) noteResults() {
 	for _, name := range []string{"server-1", "server-2", "server-3"} {
 		w.noteFiles(w.t, "data of "+name, filepath.Join(dir, name, "server"))
 	}
-	for _, name := range []string{"first.snap", "saved.snap", "redacted.snap", "debug.tar.gz"} {
+	for _, name := range []string{"first.snap", "saved.snap", "converted.snap", "redacted.snap", "debug.tar.gz"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		must(w.t, err)
 		w.note("file "+name, text)
