@@ -138,7 +138,9 @@ func (t *Txn) setNode(old, n *nodeRow) error {
 		t.added--
 		return t.remove(TableNodes, old)
 	}
-	t.dirty[n.ID] = n
+	if t.dirty != nil {
+		t.dirty[n.ID] = n
+	}
 	if old == nil {
 		t.added++
 	}

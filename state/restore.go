@@ -17,6 +17,7 @@ type Restore struct {
 	report RestoreReport
 	// rehearsal: nodes are checked and then dropped, since whether one can be loaded does not depend on the others.
 	rehearsal bool
+	lastNode  string // the greatest ID so far
 }
 
 // RestoreReport says what records of older versions were brought up to date.
@@ -27,7 +28,9 @@ type RestoreReport struct {
 
 // Restore starts a bulk load. It ends with Commit or Abort; a load that got an error must be aborted.
 func (s *Store) Restore() *Restore {
-	return &Restore{t: s.WriteTxn(), opaque: &opaqueSet{keyUsers: map[string]int{}}}
+	t := s.WriteTxn()
+	t.dirty = nil // a whole state, in which Node knows its way
+	return &Restore{t: t, opaque: &opaqueSet{keyUsers: map[string]int{}}}
 }
 
 // Rehearse starts a load that can only be aborted. It refuses what Restore refuses, and does less work.
@@ -70,9 +73,14 @@ func (r *Restore) Node(n *structs.Node) error {
 	if r.rehearsal {
 		return nil
 	}
-	old, err := r.t.node(n.ID)
-	if err != nil {
-		return err
+	var old *nodeRow
+	if n.ID > r.lastNode { // as in every snapshot that is written in order
+		r.lastNode = n.ID
+	} else {
+		var err error
+		if old, err = get[nodeRow](r.t.txn, nil, TableNodes, n.ID); err != nil {
+			return err
+		}
 	}
 	return r.t.setNode(old, newNodeRow(n))
 }

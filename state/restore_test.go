@@ -198,6 +198,34 @@ func TestOpaqueRecords(t *testing.T) {
 	}
 }
 
+func TestTheLastRecordOfANodeCountsInAnyOrder(t *testing.T) {
+	s := New()
+	r := s.Restore()
+	for _, e := range []struct {
+		node int
+		name string
+	}{{3, "first"}, {1, "first"}, {2, "first"}, {3, "second"}, {1, "second"}, {2, "second"}} {
+		n := newNode(e.node)
+		n.Name = e.name
+		if err := r.Node(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	nodes := all[*structs.Node](t)(s.Nodes(nil))
+	if len(nodes) != 3 || s.NodeCount() != 3 {
+		t.Fatalf("%d nodes, counted as %d, want 3", len(nodes), s.NodeCount())
+	}
+	for _, n := range nodes {
+		if n.Name != "second" {
+			t.Errorf("node %s has its %s record", n.ID, n.Name)
+		}
+	}
+	checkRestored(t, s)
+}
+
 func TestRestoredSecretsMayCollide(t *testing.T) {
 	s := New()
 	r := s.Restore()

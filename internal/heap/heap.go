@@ -46,7 +46,8 @@ func grow(n int64) {
 	room.WriteByte(0)
 	advise(unsafe.StringData(room.String()), uintptr(room.Cap()))
 	runtime.KeepAlive(&room)
-	// The next collection, which an allocation of this size has started, leaves the room to everyone.
+	room = strings.Builder{}
+	runtime.GC() // leaves the room to everyone; by itself the collector would wait until as much again is used
 }
 
 // Reader reads an encoded state that is loaded as it is read.

@@ -36,3 +36,13 @@ func TestRoomTakesNoMemoryUntilItIsWritten(t *testing.T) {
 		t.Errorf("%d MiB were taken for room that nobody has used", took>>20)
 	}
 }
+
+// Room that its maker keeps is of no use: what is loaded meanwhile would get memory elsewhere.
+func TestRoomIsLeftToOthersAtOnce(t *testing.T) {
+	grow(firstRoom)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if m.HeapIdle < firstRoom {
+		t.Errorf("%d MiB of the heap are idle, want the %d that were asked for", m.HeapIdle>>20, int64(firstRoom)>>20)
+	}
+}
