@@ -103,7 +103,7 @@ type Txn struct {
 	// where it has deleted one. Reading a table that the transaction has written would make memdb forget which
 	// parts of its tree are already copies, and copy them again for every command of a batch.
 	base  *memdb.Txn
-	dirty map[string]*nodeRow // nil in a Restore
+	dirty map[string]*nodeRow    // nil in a Restore
 	sets  map[nodeSetAt]*nodeSet // which the transaction has copied
 	added int                    // nodes
 
