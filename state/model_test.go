@@ -78,12 +78,14 @@ func (m *model) event(n *structs.Node, e *structs.NodeEvent, index uint64) {
 
 // signedWith is what naming a key means for a node; false when it may not be named.
 func (m *model) signedWith(n *structs.Node, old *structs.Node, key string, ttl time.Duration) bool {
-	if old != nil && old.IdentitySigningKeyID == key {
+	same := old != nil && old.IdentitySigningKeyID == key
+	if m.keys[key] == nil && (!same || ttl > 0) { // of ours with a TTL, each key has just signed
+		return false
+	}
+	if same {
 		if ttl != 0 && (old.IdentityTTL == 0 || old.IdentityTTL > ttl) {
 			ttl = old.IdentityTTL
 		}
-	} else if m.keys[key] == nil {
-		return false
 	}
 	n.IdentitySigningKeyID, n.IdentityTTL = key, ttl
 	return true
