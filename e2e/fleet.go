@@ -13,15 +13,27 @@ import (
 // FleetCommand is one line to the program e2e/fleet: exactly one field is set.
 type FleetCommand struct {
 	Add    *FleetAdd `json:",omitempty"` // start more nodes; nothing is answered
+	Stop   []string  `json:",omitempty"` // end the nodes of these folders; nothing is answered
 	Renew  bool      `json:",omitempty"` // make every node ask for a new identity; nothing is answered
 	Status bool      `json:",omitempty"` // answer with a status
 }
 
-// FleetAdd says which nodes to start.
+// FleetAdd says which nodes to start: some that are all alike, and some that are each described.
 type FleetAdd struct {
 	Count   int
-	Pool    string
-	Servers []string // RPC addresses
+	Pool    string      // of those that are alike
+	Nodes   []FleetNode // besides
+	Servers []string    // RPC addresses
+}
+
+// FleetNode is one node and what its agent's configuration would say.
+type FleetNode struct {
+	Name       string
+	Folder     string // its state directory, below that of the fleet and no other node's that runs; empty: its name
+	Pool       string // may be empty
+	Class      string // may be empty
+	Datacenter string // empty: dc1
+	IntroToken string // a secret; may be empty
 }
 
 // FleetLine is one line from the program: exactly one field is set.
@@ -34,11 +46,11 @@ type FleetLine struct {
 // FleetStatus is how the nodes see themselves.
 type FleetStatus struct {
 	Nodes      int
-	Registered []string // IDs of nodes that a server has told that they are registered
-	Healthy    int      // registered, heard of in time, and with an identity that servers take
-	Unhealthy  string   // what one of the others says
-	Heartbeats uint64   // that servers have accepted
-	Failures   uint64   // heartbeats that none has
+	Registered []string          // IDs of nodes that a server has told that they are registered
+	Healthy    int               // registered, heard of in time, and with an identity that servers take
+	Unhealthy  map[string]string // what the others say, by their folders
+	Heartbeats uint64            // that servers have accepted
+	Failures   uint64            // heartbeats that none has
 }
 
 // Fleet is many nodes in one process, each with its own state directory and its own connection, and all with the code of the
@@ -139,6 +151,15 @@ func (f *Fleet) Held() map[string]Token {
 
 // Add starts more nodes.
 func (f *Fleet) Add(add FleetAdd) error { return f.send(FleetCommand{Add: &add}) }
+
+// Stop ends the nodes of these folders, which stay as they are, so that Add can start them again. It returns when they have ended.
+func (f *Fleet) Stop(ctx context.Context, folders ...string) error {
+	if err := f.send(FleetCommand{Stop: folders}); err != nil {
+		return err
+	}
+	_, err := f.Status(ctx) // is answered after that
+	return err
+}
 
 // Renew makes every node ask for a new identity with its next heartbeat.
 func (f *Fleet) Renew() error { return f.send(FleetCommand{Renew: true}) }

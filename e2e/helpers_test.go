@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,9 +202,17 @@ func (f *Fleet) healthy(ctx context.Context, count int) error {
 		return err
 	}
 	if s.Healthy != count {
-		return fmt.Errorf("%d of %d nodes are healthy; one says: %s", s.Healthy, count, s.Unhealthy)
+		return fmt.Errorf("%d of %d nodes are healthy; one says: %s", s.Healthy, count, s.anUnhealthy())
 	}
 	return nil
+}
+
+// anUnhealthy is what one of the nodes says that are not healthy.
+func (s *FleetStatus) anUnhealthy() string {
+	for _, folder := range slices.Sorted(maps.Keys(s.Unhealthy)) {
+		return folder + ": " + s.Unhealthy[folder]
+	}
+	return "none"
 }
 
 func eventually(t *testing.T, ctx context.Context, what string, limit time.Duration, check func(ctx context.Context) error) {

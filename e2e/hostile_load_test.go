@@ -83,7 +83,7 @@ func TestHostileClientsSlowNobodyDown(t *testing.T) {
 	status, err := fleet.Status(ctx)
 	must(t, err)
 	if status.Failures != 0 || status.Healthy != 20 {
-		t.Errorf("%d of 20 nodes are healthy, and %d heartbeats failed: %s", status.Healthy, status.Failures, status.Unhealthy)
+		t.Errorf("%d of 20 nodes are healthy, and %d heartbeats failed: %s", status.Healthy, status.Failures, status.anUnhealthy())
 	}
 	refusals(t, ctx, c)
 }

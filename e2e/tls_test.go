@@ -95,7 +95,7 @@ func TestCertificatesAuthoritiesAndGossipKeysChangeUnderLoad(t *testing.T) {
 	status, err := fleet.Status(ctx)
 	must(t, err)
 	if status.Failures != 0 {
-		t.Errorf("%d heartbeats failed (%s)", status.Failures, status.Unhealthy)
+		t.Errorf("%d heartbeats failed (%s)", status.Failures, status.anUnhealthy())
 	}
 	// A server that comes back has the new files only, and the others accept it.
 	s := c.Servers[2]

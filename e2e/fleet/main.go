@@ -1,10 +1,13 @@
 // Command fleet is many nodes in one process, for the scenarios of package e2e: every node is a client of its own, with its own
-// state directory below the folder given as argument and its own connections, so that servers can't tell it from an agent. With the files of an authority, a certificate and its key it uses TLS.
+// state directory below the folder given as argument and its own connections, so that servers can't tell it from an agent. With
+// the files of an authority, a certificate and its key it uses TLS.
+//
 // It takes commands from standard input and answers on standard output, one JSON document a line (see package e2e). It ends
 // with its standard input.
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -13,6 +16,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,6 +27,9 @@ import (
 	"github.com/rollcall-id/rollcall/client"
 	"github.com/rollcall-id/rollcall/e2e"
 )
+
+// starters is how many nodes are started at a time.
+const starters = 16
 
 func main() {
 	if len(os.Args) != 2 && len(os.Args) != 5 {
@@ -45,14 +52,21 @@ func main() {
 }
 
 type fleet struct {
-	dir   string
-	log   hclog.Logger
-	tls   func(addr string) *tls.Config // nil: in clear
-	nodes []*client.Client              // changed by run only
-	tasks sync.WaitGroup
+	dir     string
+	log     hclog.Logger
+	tls     func(addr string) *tls.Config // nil: in clear
+	nodes   []*node                       // that run; changed by run only, as is the next
+	started int                           // how many have been started so far
+	tasks   sync.WaitGroup
 
 	mu  sync.Mutex // guards out
 	out *json.Encoder
+}
+
+// node is one of the fleet while it runs.
+type node struct {
+	*client.Client
+	folder string
 }
 
 // say writes one line. Whoever reads them is gone if that fails, and then so is the standard input.
@@ -97,10 +111,12 @@ func (f *fleet) run(commands io.Reader) (err error) {
 		}
 		switch {
 		case c.Add != nil:
-			for range c.Add.Count {
-				if err := f.add(ctx, c.Add); err != nil {
-					return err
-				}
+			if err := f.add(ctx, c.Add); err != nil {
+				return err
+			}
+		case c.Stop != nil:
+			if err := f.stop(c.Stop); err != nil {
+				return err
 			}
 		case c.Renew:
 			for _, n := range f.nodes {
@@ -116,30 +132,67 @@ func (f *fleet) run(commands io.Reader) (err error) {
 	}
 }
 
+// add starts the nodes that are alike and the others, some at a time: what takes longest is making their state durable.
 func (f *fleet) add(ctx context.Context, a *e2e.FleetAdd) error {
-	i := len(f.nodes)
-	name := fmt.Sprintf("node-%03d", i+1)
-	servers := append([]string{a.Servers[i%len(a.Servers)]}, a.Servers...) // begin with another one each
-	c, err := client.New(client.Config{
-		Region: "global", Datacenter: "dc1", Name: name, NodePool: a.Pool, StateDir: filepath.Join(f.dir, name),
-		Servers: servers, HTTPAddr: "127.0.0.1:" + strconv.Itoa(1024+i), Logger: f.log.Named(name),
-		DialTLS: f.tls,
-	})
-	if err != nil {
-		return fmt.Errorf("start %s: %w", name, err)
+	var confs []e2e.FleetNode
+	for i := range a.Count {
+		confs = append(confs, e2e.FleetNode{Name: fmt.Sprintf("node-%03d", f.started+i+1), Pool: a.Pool})
 	}
-	f.nodes = append(f.nodes, c)
-	c.OnIdentity(func(token string) { f.say(e2e.FleetLine{Identity: token}) })
-	f.tasks.Go(func() {
-		if err := c.Run(ctx); err != nil {
-			f.say(e2e.FleetLine{Error: fmt.Sprintf("%s: %v", name, err)})
+	confs = append(confs, a.Nodes...)
+	nodes, errs := make([]*node, len(confs)), make([]error, len(confs))
+	var work sync.WaitGroup
+	for starter := range starters {
+		work.Go(func() {
+			for i := starter; i < len(confs); i += starters {
+				nodes[i], errs[i] = f.start(ctx, f.started+i, confs[i], a.Servers)
+			}
+		})
+	}
+	work.Wait()
+	f.started += len(confs)
+	f.nodes = append(f.nodes, slices.DeleteFunc(nodes, func(n *node) bool { return n == nil })...)
+	return errors.Join(errs...)
+}
+
+// stop ends nodes and leaves their folders as they are.
+func (f *fleet) stop(folders []string) error {
+	for _, folder := range folders {
+		i := slices.IndexFunc(f.nodes, func(n *node) bool { return n.folder == folder })
+		if i < 0 {
+			return fmt.Errorf("stop %s: no node has that folder", folder)
 		}
-	})
+		if err := f.nodes[i].Shutdown(); err != nil {
+			return fmt.Errorf("stop %s: %w", folder, err)
+		}
+		f.nodes = slices.Delete(f.nodes, i, i+1)
+	}
 	return nil
 }
 
+// start starts one node, the i-th of all.
+func (f *fleet) start(ctx context.Context, i int, n e2e.FleetNode, addrs []string) (*node, error) {
+	folder := cmp.Or(n.Folder, n.Name)
+	servers := append([]string{addrs[i%len(addrs)]}, addrs...) // begin with another one each
+	c, err := client.New(client.Config{
+		Region: "global", Datacenter: cmp.Or(n.Datacenter, "dc1"), Name: n.Name, NodePool: n.Pool, NodeClass: n.Class,
+		StateDir: filepath.Join(f.dir, folder), IntroToken: n.IntroToken,
+		Servers: servers, HTTPAddr: "127.0.0.1:" + strconv.Itoa(1024+i), Logger: f.log.Named(folder),
+		DialTLS: f.tls,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", folder, err)
+	}
+	c.OnIdentity(func(token string) { f.say(e2e.FleetLine{Identity: token}) })
+	f.tasks.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			f.say(e2e.FleetLine{Error: fmt.Sprintf("%s: %v", folder, err)})
+		}
+	})
+	return &node{c, folder}, nil
+}
+
 func (f *fleet) status() (*e2e.FleetStatus, error) {
-	s := &e2e.FleetStatus{Nodes: len(f.nodes)}
+	s := &e2e.FleetStatus{Nodes: len(f.nodes), Unhealthy: map[string]string{}}
 	for _, n := range f.nodes {
 		stats := n.Stats()["client"]
 		heartbeats, err := strconv.ParseUint(stats["heartbeats"], 10, 64)
@@ -155,7 +208,7 @@ func (f *fleet) status() (*e2e.FleetStatus, error) {
 		if ok, message := n.Health(); ok {
 			s.Healthy++
 		} else {
-			s.Unhealthy = message
+			s.Unhealthy[n.folder] = message
 		}
 	}
 	return s, nil
