@@ -22,6 +22,9 @@ var absentParts = map[string]string{
 	"operator/upgrade-check": "upgrade checks of jobs",
 }
 
+// loginParts are ways to log in by another system, by the same two words.
+var loginParts = map[string]bool{"acl/auth-method": true, "acl/binding-rule": true, "acl/oidc": true, "acl/login": true}
+
 // enterpriseParts are those that the compatible product's free edition does not have either.
 var enterpriseParts = map[string]bool{
 	"quota": true, "quotas": true, "quota-usages": true, "sentinel": true, "recommendation": true, "recommendations": true,
@@ -30,16 +33,19 @@ var enterpriseParts = map[string]bool{
 // absent returns the answer to a request for a part that is not here, nil for any other.
 func absent(path string) error {
 	words := strings.SplitN(strings.TrimPrefix(path, "/v1/"), "/", 3)
-	first := words[0]
+	first, two := words[0], strings.Join(words[:min(len(words), 2)], "/")
 	what, ok := absentParts[first]
-	if !ok && len(words) > 1 {
-		what, ok = absentParts[first+"/"+words[1]]
+	if !ok {
+		what, ok = absentParts[two]
 	}
 	switch {
 	case !strings.HasPrefix(path, "/v1/"):
 		return nil
 	case ok:
 		return fail(http.StatusNotImplemented, "%s are not part of Rollcall, which gives identities to nodes and runs nothing on them", what)
+	case loginParts[two]:
+		_, err := refuseLogins(nil)
+		return err
 	case enterpriseParts[first]:
 		_, err := enterpriseOnly(nil)
 		return err

@@ -240,6 +240,7 @@ func TestBadInput(t *testing.T) {
 		{"a pool's nodes by prefix", "GET", "/v1/node/pool/a/nodes?prefix=ab", "", 400, "prefix is not supported here; use filter"},
 		{"a bad list field", "GET", "/v1/nodes?os=linux", "", 400, "Invalid value for os: want true or false"},
 		{"a bad field of a pool's nodes", "GET", "/v1/node/pool/a/nodes?resources=x", "", 400, "Invalid value for resources: want true or false"},
+		{"a bad field of a pool's jobs", "GET", "/v1/node/pool/a/jobs?meta=x", "", 400, "Invalid value for meta: want true or false"},
 		{"a bad publish time", "PUT", "/v1/operator/keyring/rotate?publish_time=soon", "", 400, "Invalid publish_time: want Unix nanoseconds"},
 		{"a full rotation in the future", "PUT", "/v1/operator/keyring/rotate?full=1&publish_time=1", "", 400,
 			"full and publish_time can't be combined: a key that is published later can't re-encrypt now"},

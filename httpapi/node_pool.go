@@ -85,6 +85,9 @@ func listNodePoolNodes(c *call) (any, error) {
 }
 
 func listNodePoolJobs(c *call) (any, error) {
+	if _, err := c.flag("meta"); err != nil { // there is none to be shown
+		return nil, err
+	}
 	var out structs.NodePoolJobsResponse
 	if err := c.read("NodePool.ListJobs", &structs.NodePoolJobsRequest{Name: c.params["name"]}, &out); err != nil {
 		return nil, err

@@ -383,7 +383,9 @@ func TestOperatorMembership(t *testing.T) {
 	err := peer("Operator.RaftRemovePeerByID", "", "")
 	wantError(t, err, nil, "Must specify the peer's ID to remove")
 	wantCode(t, err, 400)
-	wantError(t, peer("Operator.RaftRemovePeerByID", "s9", ""), nil, `id "s9" was not found in the Raft configuration`)
+	err = peer("Operator.RaftRemovePeerByID", "s9", "")
+	wantError(t, err, nil, `id "s9" was not found in the Raft configuration`)
+	wantCode(t, err, 404)
 	if err := peer("Operator.RaftRemovePeerByID", "s1", ""); err != nil || len(w.operator.removed) != 1 {
 		t.Errorf("removed %v, %v", w.operator.removed, err)
 	}

@@ -63,14 +63,11 @@ func (s *Server) nodePoolNodes(c *Call, req *structs.NodePoolNodesRequest, reply
 		return structs.Coded(http.StatusBadRequest, "listing the nodes of a pool takes no prefix")
 	}
 	return c.read(&req.QueryOptions, &reply.QueryMeta, func(ws memdb.WatchSet, st State) (uint64, error) {
-		p, err := st.NodePoolByName(ws, req.Name)
-		if err != nil {
-			return 0, fmt.Errorf("look up node pool %s: %w", req.Name, err)
-		}
-		if p == nil {
-			return 0, structs.Coded(http.StatusNotFound, "%w", structs.ErrNodePoolNotFound)
+		if err := knownPool(ws, st, req.Name); err != nil {
+			return 0, err
 		}
 		var nodes iter.Seq[*structs.Node]
+		var err error
 		if req.Name == structs.NodePoolAll {
 			nodes, err = st.Nodes(ws)
 		} else {
@@ -90,7 +87,24 @@ func (s *Server) nodePoolNodes(c *Call, req *structs.NodePoolNodesRequest, reply
 // nodePoolJobs answers as a cluster without jobs does.
 func (s *Server) nodePoolJobs(c *Call, req *structs.NodePoolJobsRequest, reply *structs.NodePoolJobsResponse) error {
 	reply.Jobs = []structs.Raw{}
-	return c.read(&req.QueryOptions, &reply.QueryMeta, func(_ memdb.WatchSet, st State) (uint64, error) { return tableIndex(st, "jobs") })
+	return c.read(&req.QueryOptions, &reply.QueryMeta, func(ws memdb.WatchSet, st State) (uint64, error) {
+		if err := knownPool(ws, st, req.Name); err != nil {
+			return 0, err
+		}
+		return tableIndex(st, "jobs")
+	})
+}
+
+// knownPool returns an error unless there is a pool of the name.
+func knownPool(ws memdb.WatchSet, st State, name string) error {
+	p, err := st.NodePoolByName(ws, name)
+	if err != nil {
+		return fmt.Errorf("look up node pool %s: %w", name, err)
+	}
+	if p == nil {
+		return structs.Coded(http.StatusNotFound, "%w", structs.ErrNodePoolNotFound)
+	}
+	return nil
 }
 
 func (s *Server) nodePoolUpsert(_ *Call, req *structs.NodePoolUpsertRequest, reply *structs.GenericResponse) error {

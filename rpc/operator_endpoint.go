@@ -44,7 +44,7 @@ func (s *Server) raftRemovePeer(_ *Call, req *structs.RaftPeerRequest, _ *struct
 			return s.deps.Operator.RemovePeer(req.ID)
 		}
 	}
-	return fmt.Errorf("id %q was not found in the Raft configuration", req.ID)
+	return structs.Coded(http.StatusNotFound, "id %q was not found in the Raft configuration", req.ID)
 }
 
 func (s *Server) transferLeadership(_ *Call, req *structs.RaftPeerRequest, reply *structs.LeadershipTransferResponse) error {

@@ -252,10 +252,13 @@ func TestReadsOfACommonClusterWithoutWork(t *testing.T) {
 	if got := must(call[structs.NodePoolJobsResponse](w, "NodePool.ListJobs", &structs.NodePoolJobsRequest{Name: "default", QueryOptions: query("")}))(t); got.Jobs == nil || got.Index < 1 {
 		t.Errorf("jobs %+v", got)
 	}
+	_, err := call[structs.NodePoolJobsResponse](w, "NodePool.ListJobs", &structs.NodePoolJobsRequest{Name: "none", QueryOptions: query("")})
+	wantError(t, err, nil, "node pool not found")
+	wantCode(t, err, 404)
 	if got := must(call[structs.AllocsGetResponse](w, "Alloc.GetAllocs", &structs.AllocsGetRequest{QueryOptions: query(secretOf(1))}))(t); got.Allocs == nil || got.Index < 1 {
 		t.Errorf("allocations %+v", got)
 	}
-	_, err := call[structs.GenericResponse](w, "Node.UpdateAlloc", &structs.NodeUpdateAllocRequest{WriteRequest: write(secretOf(1))})
+	_, err = call[structs.GenericResponse](w, "Node.UpdateAlloc", &structs.NodeUpdateAllocRequest{WriteRequest: write(secretOf(1))})
 	wantError(t, err, nil, "must update at least one allocation")
 	n := must(call[structs.SingleNodeResponse](w, "Node.GetNode", specific("")))(t).Node
 	if n.SecretID != "" || n.SecretHash != nil || n.Name != "node-1" || w.node(1).SecretHash == nil {

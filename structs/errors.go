@@ -135,6 +135,8 @@ func HTTPStatus(err error) (code int, message string) {
 		return http.StatusForbidden, ErrTokenNotFound.Error()
 	case strings.Contains(text, ErrNoNodeConn.Error()):
 		return http.StatusNotFound, text
+	case strings.HasSuffix(text, ErrNodeNotFound.Error()):
+		return http.StatusNotFound, ErrNodeNotFound.Error()
 	case errors.Is(err, ErrOverloaded):
 		return http.StatusTooManyRequests, text
 	}

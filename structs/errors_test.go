@@ -53,6 +53,7 @@ func TestHTTPStatus(t *testing.T) {
 		{"permission denied loses its prefixes", fmt.Errorf("x: %w", ErrPermissionDenied), 403, "Permission denied"},
 		{"an unknown token", fmt.Errorf("x: %w", ErrTokenNotFound), 403, "ACL token not found"},
 		{"a node without a connection", fmt.Errorf("x: %w", ErrNoNodeConn), 404, "x: No path to node"},
+		{"an unknown node, however far away", fmt.Errorf("rpc error: %w", ErrNodeNotFound), 404, "node not found"},
 		{"overload", ErrOverloaded, 429, ErrOverloaded.Error()},
 		{"anything else", errors.New("boom"), 500, "boom"},
 	} {

@@ -82,7 +82,7 @@ func TestRaftAndAutopilot(t *testing.T) {
 		t.Errorf("leader %s (Raft says %s), peers %v", addr, leader.Address, peers)
 	}
 	err = op.RaftRemovePeerByID("nope", nil)
-	wantCode(t, err, 500, `id "nope" was not found in the Raft configuration`)
+	wantCode(t, err, 404, `id "nope" was not found in the Raft configuration`)
 
 	conf, _, err := op.AutopilotGetConfiguration(nil)
 	must(t, err)
