@@ -171,11 +171,7 @@ func TestEverySettingIsInTheOperationsGuide(t *testing.T) {
 	}
 }
 
-var (
-	route     = regexp.MustCompile(`(?m)^\t\{(?:get|put|putOnly|del), "([^"]+)"`)
-	rpcName   = regexp.MustCompile(`Spec\{Name: "([A-Za-z]+\.[A-Za-z]+)"`)
-	wireError = regexp.MustCompile(`(?m)^\tErr[A-Za-z]+ = errors\.New\("([^"]+)"\)`)
-)
+var wireError = regexp.MustCompile(`(?m)^\tErr[A-Za-z]+ = errors\.New\("([^"]+)"\)`)
 
 // found returns the first group of every match in the files.
 func found(t *testing.T, pattern string, re *regexp.Regexp, least int) []string {
@@ -199,24 +195,12 @@ func found(t *testing.T, pattern string, re *regexp.Regexp, least int) []string 
 	return out
 }
 
-func TestTheDocumentsNameEveryRouteMethodAndError(t *testing.T) {
-	for _, tc := range []struct {
-		name, document, files string
-		what                  *regexp.Regexp
-		least                 int
-	}{
-		{"HTTP routes", "compatibility.md", "../httpapi/routes.go", route, 30},
-		{"RPC methods", "compatibility.md", "../rpc/*.go", rpcName, 30},
-		{"errors that cross the wire", "operations.md", "../structs/errors.go", wireError, 15},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			text := read(t, tc.document)
-			for _, name := range found(t, tc.files, tc.what, tc.least) {
-				if !strings.Contains(text, "`"+name+"`") {
-					t.Errorf("%s does not have `%s`", tc.document, name)
-				}
-			}
-		})
+func TestTheOperationsGuideNamesEveryErrorThatCrossesTheWire(t *testing.T) {
+	text := read(t, "operations.md")
+	for _, name := range found(t, "../structs/errors.go", wireError, 15) {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("operations.md does not have `%s`", name)
+		}
 	}
 }
 
