@@ -178,7 +178,7 @@ func (m *model) drain(index uint64, id string, s *structs.DrainStrategy, eligibl
 	case n.DrainStrategy != nil && n.LastDrain == nil:
 		n.LastDrain = &structs.DrainMetadata{StartedAt: n.DrainStrategy.StartedAt.Truncate(time.Second)}
 	}
-	if d := n.LastDrain; d != nil {
+	if d := n.LastDrain; d != nil && (n.DrainStrategy != nil || s != nil) {
 		d.UpdatedAt, d.Status = when, end
 		if s != nil {
 			d.Status = "draining"

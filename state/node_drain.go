@@ -89,20 +89,20 @@ func drained(old *nodeRow, index uint64, c drainChange) *nodeRow {
 	return n
 }
 
-// lastDrain returns what is remembered of the node's last drain after the change. A node that has never drained
-// and does not start to has nothing to remember.
+// lastDrain returns what is remembered of the node's last drain after the change. Where no drain goes on and none
+// begins, that stays: who ends a drain that is over has not cancelled it.
 func lastDrain(old *nodeRow, c drainChange) *structs.DrainMetadata {
 	at := seconds(c.updatedAt)
 	var d structs.DrainMetadata
 	switch {
-	case old.DrainStrategy == nil && c.strategy != nil:
+	case old.DrainStrategy == nil && c.strategy == nil:
+		return old.LastDrain
+	case old.DrainStrategy == nil:
 		d.StartedAt = at
 	case old.LastDrain != nil:
 		d = *old.LastDrain
-	case old.DrainStrategy != nil: // written before drains were remembered
+	default: // written before drains were remembered
 		d.StartedAt = seconds(old.DrainStrategy.StartedAt.Unix())
-	default:
-		return nil
 	}
 	d.UpdatedAt = at
 	if len(c.meta) > 0 {

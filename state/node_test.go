@@ -251,6 +251,10 @@ func TestDrainIsRemembered(t *testing.T) {
 			&structs.DrainMetadata{StartedAt: at(100), UpdatedAt: at(200), Status: "canceled", AccessorID: "me", Meta: map[string]string{"why": "x"}}, "ineligible"},
 		{"to its completion", []func(*Txn) error{one(drain, 100, false), batch(300)},
 			&structs.DrainMetadata{StartedAt: at(100), UpdatedAt: at(300), Status: "complete", AccessorID: "me", Meta: map[string]string{"why": "x"}}, "eligible"},
+		{"unchanged by an end to no drain", []func(*Txn) error{one(drain, 100, false), batch(300), one(nil, 400, false)},
+			&structs.DrainMetadata{StartedAt: at(100), UpdatedAt: at(300), Status: "complete", AccessorID: "me", Meta: map[string]string{"why": "x"}}, "eligible"},
+		{"anew from the next", []func(*Txn) error{one(drain, 100, false), batch(300), one(drain, 400, false)},
+			&structs.DrainMetadata{StartedAt: at(400), UpdatedAt: at(400), Status: "draining", AccessorID: "me", Meta: map[string]string{"why": "x"}}, "ineligible"},
 		{"not if there was none", []func(*Txn) error{one(nil, 100, true)}, nil, "eligible"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
