@@ -11,14 +11,15 @@ import (
 // seen is a time that agents report; its nanoseconds must survive.
 var seen = time.Date(2026, 3, 1, 12, 30, 15, 123456789, time.UTC)
 
-// newNode is a node as agents of 1.11 and 2.0 send it: every key of docs/wire.md §2.6, also of what nothing here reads.
+// newNode is a node as agents of 1.11 and 2.0 send it: every key of docs/wire.md §2.6, also of what nothing here reads, and
+// with a value that is not the empty one where it is the agent's to say (TestTheScriptedNodeHasEveryFieldOfTheFacts).
 func newNode(version string) wire.Map {
 	network := wire.Map{"Mode": "host", "Device": "eth0", "CIDR": "10.0.0.5/32", "IP": "10.0.0.5", "MBits": 1000} // writes no empty keys
 	return wire.Map{
 		"ID": "$node", "SecretID": "$secret", "Datacenter": "dc1", "Name": "scripted", "CgroupParent": "nomad.slice", "HTTPAddr": "10.0.0.5:4646",
-		"TLSEnabled": false, "NodeClass": "small", "NodePool": "default", "ComputedClass": "", "SchedulingEligibility": "",
-		"Status": "initializing", "StatusDescription": "", "StatusUpdatedAt": 0, "IdentitySigningKeyID": "", "Events": nil, "DrainStrategy": nil,
-		"LastDrain": nil, "GCVolumesOnNodeGC": true, "NodeMaxAllocs": 300, "LastMissedHeartbeatIndex": 0, "LastAllocUpdateIndex": 0,
+		"TLSEnabled": true, "NodeClass": "small", "NodePool": "default", "ComputedClass": "", "SchedulingEligibility": "",
+		"Status": "initializing", "StatusDescription": "as good as new", "StatusUpdatedAt": 0, "IdentitySigningKeyID": "", "Events": nil, "DrainStrategy": nil,
+		"LastDrain": nil, "GCVolumesOnNodeGC": true, "NodeMaxAllocs": 300, "LastMissedHeartbeatIndex": uint64(3), "LastAllocUpdateIndex": uint64(4),
 		"CreateIndex": 0, "ModifyIndex": 0,
 		"Attributes": wire.Map{"nomad.version": version, "os.name": "debian", "cpu.numcores": "200", "unique.hostname": "scripted", "kernel.name": "linux"},
 		"Links":      wire.Map{"aws.ec2": "i-0abc"}, "Meta": wire.Map{"rack": "r1"},
@@ -43,7 +44,11 @@ func newNode(version string) wire.Map {
 		"Drivers": wire.Map{"exec": wire.Map{
 			"Attributes": wire.Map{"driver.exec": "1"}, "Detected": true, "Healthy": true, "HealthDescription": "Healthy", "UpdateTime": seen,
 		}},
-		"CSIControllerPlugins": wire.Map{}, "CSINodePlugins": wire.Map{"ebs": wire.Map{
+		"CSIControllerPlugins": wire.Map{"efs": wire.Map{
+			"PluginID": "efs", "AllocID": "", "Healthy": false, "HealthDescription": "no answer", "UpdateTime": seen, "NodeInfo": nil,
+			"ControllerInfo": wire.Map{"SupportsReadOnlyAttach": true, "SupportsAttachDetach": false},
+		}},
+		"CSINodePlugins": wire.Map{"ebs": wire.Map{
 			"PluginID": "ebs", "AllocID": "", "Healthy": true, "HealthDescription": "healthy", "UpdateTime": seen, "ControllerInfo": nil,
 			"NodeInfo": wire.Map{"ID": "i-0abc", "MaxVolumes": 26, "AccessibleTopology": nil, "RequiresNodeStageVolume": true},
 		}},

@@ -3,17 +3,12 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/rollcall-id/rollcall/e2e/wire"
 )
@@ -163,115 +158,6 @@ func TestTheLifeOfAClientAgentByteByByte(t *testing.T) {
 	a := newActor(t, c)
 	must(t, a.connect(ctx, c.Followers(leader)[0].RPC))
 	a.play(ctx, life())
-}
-
-// An agent from before identities works with its secret ID, and gets none.
-func TestAnOlderClientAgentWorksAndGetsNoIdentity(t *testing.T) {
-	ctx, dir := scenario(t)
-	c := newPlainCluster(t, ctx, dir, 1, "")
-	a := newActor(t, c)
-	must(t, a.connect(ctx, c.Servers[0].RPC))
-	nothing := registered(nil)
-	nothing["Servers"] = servers(1)
-	still := steady(nil)
-	still["Servers"] = servers(1)
-	a.play(ctx, []step{
-		{say: "it registers", method: "Node.Register", args: registration(oldNode(), ""), want: nothing},
-		{say: "it registers again with its secret", method: "Node.Register", args: registration(oldNode(), "$secret"), want: nothing},
-		{say: "it becomes ready", method: "Node.UpdateStatus", args: oldHeartbeat("$secret"), want: wire.Map{"Index": some, "SignedIdentity": nil}},
-		{say: "it stays ready", method: "Node.UpdateStatus", args: oldHeartbeat("$secret"), want: still},
-		{
-			say: "it has no allocations", method: "Node.GetClientAllocs", args: query("$secret", wire.Map{"NodeID": "$node", "SecretID": "$secret", "AllowStale": true}),
-			want: wire.Map{"Index": some, "Allocs": check(empty)},
-		},
-	})
-	checkRoundTrip(t, ctx, a, oldNode())
-}
-
-// What nothing here reads of a node comes back as it was sent, over RPC and as JSON, before a snapshot and after its restore.
-func TestNodesOfEveryVersionComeBackAsTheyWereSent(t *testing.T) {
-	for _, version := range []string{"1.11.0", "2.0.5"} {
-		t.Run(version, func(t *testing.T) {
-			ctx, dir := scenario(t)
-			c := newPlainCluster(t, ctx, dir, 1, "")
-			a := newActor(t, c)
-			must(t, a.connect(ctx, c.Servers[0].RPC))
-			want := registered(some)
-			want["Servers"] = servers(1)
-			sent := newNode(version)
-			a.play(ctx, []step{{say: "it registers", method: "Node.Register", args: registration(sent, ""), want: want}})
-			checkRoundTrip(t, ctx, a, sent)
-			archive := saved(t, ctx, c.Servers[0], false)
-			a.play(ctx, []step{{say: "an operator removes it", put: "/v1/node/$node/purge"}})
-			restored(t, ctx, c.Servers[0], archive)
-			checkRoundTrip(t, ctx, a, sent)
-		})
-	}
-}
-
-// ofServers are the keys of a node that servers write.
-var ofServers = []string{
-	"SecretID", "Status", "StatusUpdatedAt", "ComputedClass", "Events", "CreateIndex", "ModifyIndex", "IdentitySigningKeyID", "SchedulingEligibility",
-}
-
-func checkRoundTrip(t *testing.T, ctx context.Context, a *actor, sent wire.Map) {
-	t.Helper()
-	var got wire.Map
-	a.play(ctx, []step{{
-		say: "an operator looks at it", method: "Node.GetNode", args: query("", wire.Map{"NodeID": "$node", "SecretID": ""}), want: wire.Map{"Node": some},
-		after: func(_ *testing.T, reply any) { got = reply.(wire.Map)["Node"].(wire.Map) },
-	}})
-	// What was sent, as one reads it.
-	read, err := wire.Read(bufio.NewReader(bytes.NewReader(wire.Append(nil, a.fill(sent)))))
-	must(t, err)
-	want := read.(wire.Map)
-	for _, key := range ofServers {
-		delete(want, key)
-	}
-	for key := range got {
-		if _, ok := want[key]; !ok {
-			delete(got, key)
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("over RPC (-sent +got):\n%s", diff)
-	}
-	checkNodeJSON(t, ctx, a)
-}
-
-// checkNodeJSON looks at the parts that msgpack and JSON write differently.
-func checkNodeJSON(t *testing.T, ctx context.Context, a *actor) {
-	t.Helper()
-	var n struct {
-		SecretID       string
-		Drivers        map[string]struct{ UpdateTime string }
-		CSINodePlugins map[string]struct {
-			UpdateTime string
-			NodeInfo   struct{ MaxVolumes int }
-		}
-		NodeResources struct {
-			Processors struct{ Topology struct{ Nodes []int } }
-			Devices    []struct {
-				Attributes map[string]struct{ Int *int }
-			}
-		}
-		HostVolumes map[string]json.RawMessage
-	}
-	must(t, GetJSON(ctx, a.http+"/v1/node/"+scriptedNode, &n))
-	const at = "2026-03-01T12:30:15.123456789Z"
-	if n.Drivers["exec"].UpdateTime != at || n.CSINodePlugins["ebs"].UpdateTime != at {
-		t.Errorf("times are %q and %q, want %s", n.Drivers["exec"].UpdateTime, n.CSINodePlugins["ebs"].UpdateTime, at)
-	}
-	if diff := cmp.Diff([]int{0, 1}, n.NodeResources.Processors.Topology.Nodes); diff != "" {
-		t.Errorf("the topology's nodes (-want +got):\n%s", diff)
-	}
-	devices := n.NodeResources.Devices
-	if len(devices) != 1 || devices[0].Attributes["memory"].Int == nil || *devices[0].Attributes["memory"].Int != 15 || n.CSINodePlugins["ebs"].NodeInfo.MaxVolumes != 26 {
-		t.Errorf("devices are %+v, plugins %+v", devices, n.CSINodePlugins)
-	}
-	if n.SecretID != "" || len(n.HostVolumes) != 1 {
-		t.Errorf("the secret has %d bytes, volumes are %v", len(n.SecretID), n.HostVolumes)
-	}
 }
 
 // The kinds of connections of before are understood, too.
