@@ -42,9 +42,10 @@ const (
 	node2 = "4d01f0bd-53f6-4dd1-b29e-f4e1eee0cf2d"
 	node3 = "5072807a-2f14-11ac-409b-7601f87bd0c6"
 	// gossipKey is what a gossip key looks like.
-	gossipKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-	key1      = "562e28bb-2fd7-809c-57c5-26c9a2279a9d"
-	key2      = "56bbe0af-7825-0fb8-6e68-e9e4f1b176cc"
+	gossipKey      = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	otherGossipKey = "AAAAAAAAAAAAAAAAAAAAAA=="
+	key1           = "562e28bb-2fd7-809c-57c5-26c9a2279a9d"
+	key2           = "56bbe0af-7825-0fb8-6e68-e9e4f1b176cc"
 )
 
 // hostStats is what a node's machine is busy with.
@@ -182,6 +183,9 @@ func newCluster() *cluster {
 			},
 			{ID: "bbbb", Name: "s2.global", Address: "10.0.0.2:4647", Error: "connection refused"},
 		}},
+		"Keyring.Rewrap": structs.KeyringRewrapResponse{ProviderID: "aead.kek1", Done: true, Keys: []*structs.RewrapKey{
+			{KeyID: key1, State: "active", Phase: structs.RewrapDone, Copies: []string{"aead.kek1"}, Waiting: []string{}},
+		}},
 		"Keyring.Rotate": structs.KeyringRotateResponse{Key: &structs.RootKeyMeta{KeyID: key2, State: "active", CreateTime: start.UnixNano()}},
 		"Operator.RaftGetConfiguration": structs.RaftConfigurationResponse{Index: 9, Servers: []*structs.RaftServer{
 			{ID: "aaaa", Node: "s1.global", Address: "10.0.0.1:4647", Leader: true, Voter: true, RaftProtocol: "3"},
@@ -270,7 +274,7 @@ func (c *cluster) ForceLeave(_ context.Context, name string, prune bool) error {
 }
 
 func (c *cluster) ListGossipKeys() (*structs.GossipKeysResponse, error) {
-	return &structs.GossipKeysResponse{Keys: map[string]int{gossipKey: 3, "AAAAAAAAAAAAAAAAAAAAAA==": 2}, NumNodes: 3}, nil
+	return &structs.GossipKeysResponse{Keys: map[string]int{gossipKey: 3, otherGossipKey: 2}, NumNodes: 3}, nil
 }
 
 func (c *cluster) InstallGossipKey(string) (*structs.GossipKeysResponse, error) {
@@ -281,7 +285,10 @@ func (c *cluster) UseGossipKey(string) (*structs.GossipKeysResponse, error) {
 	return c.gossipKeys("UseGossipKey", nil)
 }
 
-func (c *cluster) RemoveGossipKey(string) (*structs.GossipKeysResponse, error) {
+func (c *cluster) RemoveGossipKey(key string) (*structs.GossipKeysResponse, error) {
+	if key != gossipKey {
+		return c.gossipKeys("RemoveGossipKey", nil)
+	}
 	return c.gossipKeys("RemoveGossipKey", errors.New("remove gossip key: 1/3 nodes reported failure; s1.global: removing the primary key is not allowed"))
 }
 

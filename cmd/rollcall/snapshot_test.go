@@ -137,10 +137,15 @@ func (leading) VerifyLease(context.Context) error { return nil }
 
 func (s *snapshotServer) serve(t *testing.T) {
 	t.Helper()
-	server := rpc.New(rpc.DefaultConfig("global"), rpc.Deps{Logger: hclog.NewNullLogger(), Clock: time.Now, Snapshots: s, Leader: leading{}})
 	c := newCluster()
-	c.streams = func(ctx context.Context, method string) (net.Conn, error) { return server.Stream(ctx, method) }
+	s.attach(c)
 	c.serve(t)
+}
+
+// attach lets the cluster save and restore snapshots.
+func (s *snapshotServer) attach(c *cluster) {
+	server := rpc.New(rpc.DefaultConfig("global"), rpc.Deps{Logger: hclog.NewNullLogger(), Clock: time.Now, Snapshots: s, Leader: leading{}})
+	c.streams = func(ctx context.Context, method string) (net.Conn, error) { return server.Stream(ctx, method) }
 }
 
 // snapshotDir has good archives and bad ones.
