@@ -156,7 +156,7 @@ func snapshotDir(t *testing.T) string {
 	flipped := bytes.Clone(a)
 	flipped[len(a)/2] ^= 0x10
 	for name, content := range map[string][]byte{
-		"a.snap": a, "same.snap": testArchive(t, 78, nil), "b.snap": otherArchive(t), "cut.snap": a[:len(a)-20], "flipped.snap": flipped,
+		"a.snap": a, "same.snap": testArchive(t, 78, nil), "b.snap": otherArchive(t), "full.snap": fullArchive(t), "cut.snap": a[:len(a)-20], "flipped.snap": flipped,
 		"more.snap": append(bytes.Clone(a), 0), "empty.snap": nil, "text.snap": []byte("This is no archive.\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
@@ -200,7 +200,17 @@ func TestSnapshotCommands(t *testing.T) {
 		{name: "redact-out", args: "redact -out out.snap a.snap"},
 		{name: "redact-out-exists", args: "redact -out b.snap a.snap"},
 		{name: "redact-flipped", args: "redact flipped.snap"},
+		{name: "convert", args: "convert -out out.snap full.snap"},
+		{name: "convert-json", args: "convert -json -out out.snap full.snap"},
+		{name: "convert-template", args: "convert -t '{{range .LeftOut}}{{.Type}} {{.Records}} {{end}}' -out out.snap a.snap"},
+		{name: "convert-nowhere", args: "convert full.snap"},
+		{name: "convert-out-exists", args: "convert -out b.snap full.snap"},
+		{name: "convert-force", args: "convert -force -out b.snap full.snap"},
+		{name: "convert-flipped", args: "convert -out out.snap flipped.snap"},
 		{name: "save", args: "save -stale new.snap"},
+		{name: "save-compatible", args: "save -compatible new.snap"},
+		{name: "save-compatible-json", args: "save -compatible -json new.snap"},
+		{name: "save-compatible-redacted", args: "save -compatible -redact new.snap"},
 		{name: "save-json", args: "save -json new.snap"},
 		{name: "save-redacted", args: "save -redact new.snap"},
 		{name: "save-exists", args: "save a.snap"},
