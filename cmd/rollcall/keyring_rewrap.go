@@ -84,6 +84,9 @@ func (v *invocation) rewrap(ctx context.Context, to string) (*structs.KeyringRew
 }
 
 func rewrapError(ctx context.Context, last *structs.KeyringRewrapResponse, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return errors.New("interrupted before all root keys were moved, run the command again to go on") // says more than a bare "Interrupted"
+	}
 	if last != nil || ctx.Err() != nil {
 		return fmt.Errorf("not all root keys are moved, run the command again to go on: %w", err)
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"strings"
 	"testing"
 
@@ -55,5 +57,20 @@ func TestRewrapGivesUpInTimeAndSaysHowToGoOn(t *testing.T) {
 	res := rollcall(t, "", "operator", "root", "keyring", "rewrap", "-timeout", "10ms")
 	if res.code != exitError || !strings.Contains(res.err, "run the command again to go on") {
 		t.Errorf("exit code %d, standard error:\n%s", res.code, res.err)
+	}
+}
+
+func TestAnInterruptedRewrapSaysHowToGoOn(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	c := newCluster()
+	c.reply["Keyring.Rewrap"] = func(any) any {
+		interrupt()
+		return structs.KeyringRewrapResponse{ProviderID: "aead.kek1", Keys: []*structs.RewrapKey{{KeyID: key1, State: "active", Phase: structs.RewrapPending}}}
+	}
+	c.serve(t)
+	var out, errs bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &out, err: &errs}
+	if code := a.run(ctx, []string{"rollcall", "operator", "root", "keyring", "rewrap"}); code != exitError || !strings.Contains(errs.String(), "run the command again to go on") {
+		t.Errorf("exit code %d, standard error:\n%s", code, &errs)
 	}
 }

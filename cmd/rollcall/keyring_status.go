@@ -15,7 +15,8 @@ func (a *app) keyringStatusCommand() *cli.Command {
 	return a.apiCommand(spec{
 		name: "status", usage: "show which server can open which root key",
 		help: "Every server is asked which keyring providers it has, which root keys it has loaded, and which of their wrapped\n" +
-			"copies it can open by themselves. Providers whose key-encryption keys differ show different checks.",
+			"copies it can open by themselves. Providers whose key-encryption keys differ show different checks. The last line says how\n" +
+			"far a move to the active provider is.",
 		example: "operator root keyring status -verbose",
 		flags:   outputFlags(verboseFlag()),
 	}, func(ctx context.Context, v *invocation) error {
@@ -62,6 +63,7 @@ func (v *invocation) showKeyringStatus(w io.Writer, servers []*structs.KeyringSe
 	v.table(w, providers)
 	fmt.Fprintln(w)
 	v.table(w, keys)
+	fmt.Fprintln(w, "\n"+printable(custodyProgress(servers)))
 }
 
 func copyName(c *structs.RootKeyCopy) string {
