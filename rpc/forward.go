@@ -46,6 +46,9 @@ func (s *Server) forward(c *Call, req structs.RPCRequest, reply any) (bool, erro
 // isRead reports whether the call changes nothing.
 func (c *Call) isRead(req structs.RPCRequest) bool { return req.IsRead() && !c.method.Changes }
 
+// repeatable reports whether the call may be made once more though it may have been carried out.
+func (c *Call) repeatable(req structs.RPCRequest) bool { return c.isRead(req) || c.method.Repeatable }
+
 // forwardRegion asks the region's servers in random order until one has answered. One that does not lead refuses
 // what only a leader may answer, since a call is forwarded once; then it is another's turn.
 func (s *Server) forwardRegion(c *Call, region string, req structs.RPCRequest, reply any) error {
@@ -55,7 +58,7 @@ func (s *Server) forwardRegion(c *Call, region string, req structs.RPCRequest, r
 	}
 	servers := s.deps.Cluster.RegionServers(region)
 	for _, i := range rand.Perm(len(servers)) {
-		if err = s.call(c, servers[i], req, reply); err == nil || !retryable(err, c.isRead(req)) {
+		if err = s.call(c, servers[i], req, reply); err == nil || !retryable(err, c.repeatable(req)) {
 			return err
 		}
 	}
@@ -72,7 +75,7 @@ func (s *Server) forwardLeader(c *Call, req structs.RPCRequest, reply any) (bool
 		err := s.noLeader()
 		// A call that was forwarded once is not forwarded again: the first server looks for the new leader.
 		if addr := s.deps.Leader.LeaderAddr(); addr != "" && !s.deps.Leader.Leading() && !c.cameForwarded {
-			if err = s.call(c, addr, req, reply); err == nil || !retryable(err, c.isRead(req)) {
+			if err = s.call(c, addr, req, reply); err == nil || !retryable(err, c.repeatable(req)) {
 				return true, err
 			}
 		}
@@ -99,6 +102,9 @@ func (s *Server) call(c *Call, addr string, req structs.RPCRequest, reply any) e
 	if _, ok := transport.RemoteText(err); ok {
 		return structs.ErrorFromWire(err.Error())
 	}
+	if errors.Is(context.Cause(c.ctx), transport.ErrShutdown) {
+		return structs.ErrShutdown // a caller that can ask another server does so at once
+	}
 	return fmt.Errorf("forward %s to %s: %w", c.method.Name, addr, err)
 }
 
@@ -110,16 +116,16 @@ func (s *Server) noLeader() error {
 	return structs.ErrNoLeader
 }
 
-// retryable reports whether the call can be made once more: it never reached a leader, or it changes nothing. A
+// retryable reports whether the call can be made once more: it never reached a leader, or may be repeated. A
 // server that refused says no more than that there is no leader; one that lost the lead with a command under way
 // says which, and that command may yet be committed.
-func retryable(err error, read bool) bool {
+func retryable(err error, repeatable bool) bool {
 	if errors.Is(err, structs.ErrNoLeader) || errors.Is(err, structs.ErrNotReady) {
 		text := err.Error()
-		return read || strings.HasSuffix(text, structs.ErrNoLeader.Error()) || strings.HasSuffix(text, structs.ErrNotReady.Error())
+		return repeatable || strings.HasSuffix(text, structs.ErrNoLeader.Error()) || strings.HasSuffix(text, structs.ErrNotReady.Error())
 	}
 	var te *transport.TransportError
-	return errors.As(err, &te) && (read || transport.NeverSent(err))
+	return errors.As(err, &te) && (repeatable || transport.NeverSent(err))
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

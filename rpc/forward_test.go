@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -264,7 +263,7 @@ func TestRetries(t *testing.T) {
 	cases := []struct {
 		name        string
 		err         error
-		write, read bool // is it tried again
+		write, read bool // is it tried again; heartbeats and registrations are as reads are
 	}{
 		{"no leader there", remote("No cluster leader"), true, true},
 		{"no leader there, a hop further", remote("rpc error: No cluster leader"), true, true},
@@ -277,8 +276,8 @@ func TestRetries(t *testing.T) {
 		{"overload", remote("RPC Error:: 429,rate limit exceeded, try again later"), false, false},
 	}
 	for _, c := range cases {
-		for _, read := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, read is %v", c.name, read), func(t *testing.T) {
+		for _, kind := range []string{"a write", "a read", "a heartbeat", "a registration"} {
+			t.Run(c.name+", of "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newBubbleWorld(t)
 					w.leader.follows("leader")
@@ -290,10 +289,17 @@ func TestRetries(t *testing.T) {
 					}
 					var err error
 					again := c.write
-					if read {
+					switch kind {
+					case "a read":
 						again = c.read
 						_, err = call[structs.NodeListResponse](w, "Node.List", list())
-					} else {
+					case "a heartbeat":
+						again = c.read
+						_, err = call[structs.NodeUpdateResponse](w, "Node.UpdateStatus", &structs.NodeUpdateStatusRequest{NodeID: nodeID(1), WriteRequest: write("")})
+					case "a registration":
+						again = c.read
+						_, err = w.register(testNode(1), "")
+					default:
 						_, err = call[structs.GenericResponse](w, "NodePool.DeleteNodePools", &structs.NodePoolDeleteRequest{Names: []string{"x"}, WriteRequest: write("")})
 					}
 					if (err == nil) != again || (w.pool.count() == 2) != again {
@@ -313,5 +319,27 @@ func TestCodesSurviveForwarding(t *testing.T) {
 	wantCode(t, err, 400)
 	if strings.Count(err.Error(), "RPC Error:: ") != 1 {
 		t.Errorf("error %q", err)
+	}
+}
+
+// A server that stops says so of the calls that it was passing on, so that their callers turn to another one.
+func TestACallThatIsPassedOnEndsWithTheServer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cause error
+		want  bool // that it says so
+	}{"the server stops": {transport.ErrShutdown, true}, "the caller goes": {context.Canceled, false}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.leader.follows("leader")
+			ctx, cancel := context.WithCancelCause(t.Context())
+			w.pool.answer = func(sent) (any, error) {
+				cancel(tc.cause)
+				return nil, &transport.TransportError{Addr: "leader", Op: "failed to read response", Sent: true, Err: context.Canceled}
+			}
+			_, err := callCtx[structs.NodeUpdateResponse](ctx, w, "Node.UpdateStatus", &structs.NodeUpdateStatusRequest{NodeID: nodeID(1), WriteRequest: write("")})
+			if got := errors.Is(err, structs.ErrShutdown); got != tc.want || err == nil {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

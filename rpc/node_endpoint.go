@@ -9,10 +9,10 @@ import (
 )
 
 func (s *Server) registerNodeMethods() {
-	handle(s, Spec{Name: "Node.Register", Track: func(req any) string {
+	handle(s, Spec{Name: "Node.Register", Repeatable: true, Track: func(req any) string {
 		return req.(*structs.NodeRegisterRequest).Node.ID
 	}}, s.nodeRegister)
-	handle(s, Spec{Name: "Node.UpdateStatus", Track: func(req any) string {
+	handle(s, Spec{Name: "Node.UpdateStatus", Repeatable: true, Track: func(req any) string {
 		return req.(*structs.NodeUpdateStatusRequest).NodeID
 	}}, s.nodeUpdateStatus)
 }

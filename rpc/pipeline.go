@@ -39,6 +39,9 @@ type Spec struct {
 	MaxBytes int
 	// Changes is for a method that changes something though its request is a read's: no stale server may act.
 	Changes bool
+	// Repeatable is for a change that may be made once more when its outcome is not known: twice does the same as once, and the
+	// caller would repeat it, too. A follower then stands in for a leader that is lost in the middle.
+	Repeatable bool
 }
 
 // DefaultMaxBytes bounds an encoded request whose Spec says nothing.

@@ -129,7 +129,7 @@ type Server struct {
 	closed  *quietlog.Log
 
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc // with ErrShutdown, which calls under way see as their cause
 	wg     sync.WaitGroup
 
 	mu        sync.Mutex // guards the fields below
@@ -150,7 +150,7 @@ func New(cfg Config) *Server {
 		open:      make(map[net.Conn]struct{}),
 	}
 	s.closed = quietlog.New(cfg.Logger, cfg.LogRate)
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.raft = newRaftLayer(cfg)
 	return s
 }
@@ -250,7 +250,7 @@ func (s *Server) accept(raw net.Conn) {
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.shut = true
-	s.cancel()
+	s.cancel(ErrShutdown)
 	for ln := range s.listeners {
 		ln.Close()
 	}
