@@ -54,7 +54,7 @@ func (s *Server) eventStream(c *Call, req *structs.EventStreamRequest, st *strea
 		return err
 	}
 	defer sub.Close()
-	rights := &eventRights{c: c, req: req}
+	rights := &streamRights{c: c, req: req}
 	defer rights.close()
 	if err := rights.check(); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (s *Server) eventStream(c *Call, req *structs.EventStreamRequest, st *strea
 
 // nextEvents waits for the events of the next index, sends what the caller may still see of them, and a heartbeat when there
 // are none until beat. It returns without an error, too, when the caller has gone or the server stops.
-func (st *stream) nextEvents(sub EventSubscription, rights *eventRights, beat time.Time) (sent bool, err error) {
+func (st *stream) nextEvents(sub EventSubscription, rights *streamRights, beat time.Time) (sent bool, err error) {
 	ctx, cancel := rights.until(beat)
 	index, events, err := sub.Next(ctx)
 	cancel()

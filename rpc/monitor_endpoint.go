@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -21,11 +22,24 @@ func (s *Server) registerMonitorMethods() {
 		func(code int, message string) any { return &structs.StreamFrame{Error: newStreamError(code, message)} })
 }
 
-// agentMonitor sends the log of this server, or passes the call on to the server or the node that is meant.
+// agentMonitor sends a log as long as its caller may read it.
 func (s *Server) agentMonitor(c *Call, req *structs.MonitorRequest, st *stream) error {
 	if err := req.Validate(); err != nil {
 		return structs.Coded(http.StatusBadRequest, "%w", err)
 	}
+	asked, call := *req, c.ctx
+	ctx, release := c.whileAllowed(&asked)
+	defer release()
+	c.ctx = ctx
+	err := s.sendLog(c, req, st)
+	if call.Err() == nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// sendLog sends the log of this server, or passes the call on to the server or the node that is meant.
+func (s *Server) sendLog(c *Call, req *structs.MonitorRequest, st *stream) error {
 	if req.NodeID != "" {
 		return s.monitorNode(c, req, st)
 	}
@@ -37,7 +51,7 @@ func (s *Server) agentMonitor(c *Call, req *structs.MonitorRequest, st *stream) 
 		if addr != "" {
 			req.ServerID = "" // it is the one asked now
 			req.SetToken(c.token)
-			return s.proxyStream(c, addr, req, st)
+			return s.proxyLog(c, addr, req, st)
 		}
 	}
 	return monitor.Follow(c.ctx, s.deps.Logs, req, func(f *structs.StreamFrame) error {
@@ -45,6 +59,37 @@ func (s *Server) agentMonitor(c *Call, req *structs.MonitorRequest, st *stream) 
 			return err
 		}
 		return st.send(f)
+	})
+}
+
+// proxyLog carries the call to another server.
+func (s *Server) proxyLog(c *Call, addr string, req *structs.MonitorRequest, st *stream) error {
+	up, err := s.dialStream(c, addr)
+	if err != nil {
+		return err
+	}
+	return s.carryLog(c, up, addr, req, st)
+}
+
+// carryLog carries the call over up, which it closes. The frames of the answer stay whole, so that one which says why the log ends
+// can follow them at any time.
+func (s *Server) carryLog(c *Call, up net.Conn, to string, req *structs.MonitorRequest, st *stream) error {
+	return s.carry(c, up, to, req, st, func() error {
+		for in := transport.NewReader(up, 0); ; {
+			frame, err := in.ReadValue("log", structs.Limits{MaxBytes: maxFrame})
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := st.SetWriteDeadline(time.Now().Add(logWriteTimeout)); err != nil {
+				return err
+			}
+			if _, err := st.Write(frame); err != nil {
+				return err
+			}
+		}
 	})
 }
 
@@ -88,11 +133,11 @@ func (s *Server) monitorNode(c *Call, req *structs.MonitorRequest, st *stream) e
 		if err != nil {
 			return err
 		}
-		return s.carryStream(c, up, "node "+req.NodeID, req, st)
+		return s.carryLog(c, up, "node "+req.NodeID, req, st)
 	}
 	if !c.cameForwarded {
 		if addr := s.nearestPeer(c, req.NodeID, req.RequestRegion()); addr != "" {
-			return s.proxyStream(c, addr, req, st)
+			return s.proxyLog(c, addr, req, st)
 		}
 	}
 	return structs.Coded(http.StatusNotFound, "%w", structs.ErrNoNodeConn)

@@ -168,15 +168,28 @@ func (s *Server) streamTarget(c *Call, req structs.RPCRequest) (string, error) {
 
 // proxyStream carries the call to another server, byte by byte in both directions.
 func (s *Server) proxyStream(c *Call, addr string, req structs.RPCRequest, st *stream) error {
-	up, err := s.deps.Pool.Stream(c.ctx, addr, c.method.Name)
+	up, err := s.dialStream(c, addr)
 	if err != nil {
-		return fmt.Errorf("forward %s to %s: %w", c.method.Name, addr, err)
+		return err
 	}
-	return s.carryStream(c, up, addr, req, st)
+	return s.carry(c, up, addr, req, st, func() error {
+		_, err := io.Copy(st.Conn, up)
+		return err
+	})
 }
 
-// carryStream carries the call over up, which it closes, to whoever is at the other end.
-func (s *Server) carryStream(c *Call, up net.Conn, to string, req structs.RPCRequest, st *stream) error {
+// dialStream begins the call anew at another server.
+func (s *Server) dialStream(c *Call, addr string) (net.Conn, error) {
+	up, err := s.deps.Pool.Stream(c.ctx, addr, c.method.Name)
+	if err != nil {
+		return nil, fmt.Errorf("forward %s to %s: %w", c.method.Name, addr, err)
+	}
+	return up, nil
+}
+
+// carry sends the request and what follows it over up, which it closes, to whoever is at the other end, and has answers brought
+// back.
+func (s *Server) carry(c *Call, up net.Conn, to string, req structs.RPCRequest, st *stream, answers func() error) error {
 	defer up.Close()
 	defer context.AfterFunc(c.ctx, func() { _ = up.Close() })()
 	req.SetForwarded()
@@ -191,7 +204,7 @@ func (s *Server) carryStream(c *Call, up net.Conn, to string, req structs.RPCReq
 		// The caller's end of sending is not the end of the call: the answer is still to come.
 		_, _ = io.Copy(up, st.in.Rest())
 	}()
-	if _, err := io.Copy(st.Conn, up); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := answers(); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.log.Debug("forwarded stream ended early", "method", c.method.Name, "to", to, "error", err)
 	}
 	return nil
