@@ -76,3 +76,46 @@ func newACLFleet(t testing.TB, change ...func(*Config)) *world {
 	w.addACLs()
 	return w
 }
+
+// endsOfRights are the ways in which a caller that may read of nodes loses that, within 10 seconds, by its token; "short" is one
+// that ends by then.
+var endsOfRights = map[string]struct {
+	token string // empty: the caller shows none
+	then  func(w *world)
+}{
+	"the token ends": {"short", func(*world) {}},
+	"the token is deleted": {"reader", func(w *world) {
+		w.mustApply(structs.ACLTokenDeleteMsg, &structs.ACLTokenDeleteRequest{AccessorIDs: []string{accessorOf("reader")}})
+	}},
+	"its policy is deleted": {"reader", func(w *world) {
+		w.mustApply(structs.ACLPolicyDeleteMsg, &structs.ACLPolicyDeleteRequest{Names: []string{"read"}})
+	}},
+	"its policy gets stricter": {"reader", func(w *world) {
+		w.mustApply(structs.ACLPolicyUpsertMsg, &structs.ACLPolicyUpsertRequest{Policies: []*structs.ACLPolicy{{Name: "read", Rules: `node { policy = "deny" }`}}})
+	}},
+	"its role is deleted": {"by role", func(w *world) {
+		w.mustApply(structs.ACLRolesDeleteMsg, &structs.ACLRolesDeleteByIDRequest{ACLRoleIDs: []string{viewerRole}})
+	}},
+	"its role loses the policy": {"by role", func(w *world) {
+		w.mustApply(structs.ACLRolesUpsertMsg, &structs.ACLRolesUpsertRequest{ACLRoles: []*structs.ACLRole{{ID: viewerRole, Name: "viewer"}}})
+	}},
+	"the policy of who shows nothing is deleted": {"", func(w *world) {
+		w.mustApply(structs.ACLPolicyDeleteMsg, &structs.ACLPolicyDeleteRequest{Names: []string{"anonymous"}})
+	}},
+}
+
+// newWorldOfRights is a world with ACLs in a bubble in which those are the caller's rights until they end, and the caller's secret.
+func newWorldOfRights(t testing.TB, token string) (w *world, secret string) {
+	t.Helper()
+	w = newBubbleWorld(t, withACLs)
+	w.addACLs()
+	w.mustApply(structs.ACLPolicyUpsertMsg, &structs.ACLPolicyUpsertRequest{Policies: []*structs.ACLPolicy{{Name: "anonymous", Rules: testPolicies["read"]}}})
+	end := w.clock.Now().Add(10 * time.Second)
+	w.mustApply(structs.ACLTokenUpsertMsg, &structs.ACLTokenUpsertRequest{Tokens: []*structs.ACLToken{{
+		AccessorID: accessorOf("short"), SecretID: tokenOf("short"), Type: structs.ACLTokenClient, Policies: []string{"read"}, ExpirationTime: &end,
+	}}})
+	if token != "" {
+		secret = tokenOf(token)
+	}
+	return w, secret
+}

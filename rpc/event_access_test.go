@@ -173,43 +173,10 @@ func TestEventsOfTokensHaveNoSecret(t *testing.T) {
 
 // A stream lasts no longer than the rights that it was opened with, though nothing happens on it.
 func TestAnEventStreamEndsWithItsCallersRights(t *testing.T) {
-	for name, tc := range map[string]struct {
-		token string
-		then  func(w *world)
-	}{
-		"the token ends": {"short", func(*world) {}},
-		"the token is deleted": {"reader", func(w *world) {
-			w.mustApply(structs.ACLTokenDeleteMsg, &structs.ACLTokenDeleteRequest{AccessorIDs: []string{accessorOf("reader")}})
-		}},
-		"its policy is deleted": {"reader", func(w *world) {
-			w.mustApply(structs.ACLPolicyDeleteMsg, &structs.ACLPolicyDeleteRequest{Names: []string{"read"}})
-		}},
-		"its policy gets stricter": {"reader", func(w *world) {
-			w.mustApply(structs.ACLPolicyUpsertMsg, &structs.ACLPolicyUpsertRequest{Policies: []*structs.ACLPolicy{{Name: "read", Rules: `node { policy = "deny" }`}}})
-		}},
-		"its role is deleted": {"by role", func(w *world) {
-			w.mustApply(structs.ACLRolesDeleteMsg, &structs.ACLRolesDeleteByIDRequest{ACLRoleIDs: []string{viewerRole}})
-		}},
-		"its role loses the policy": {"by role", func(w *world) {
-			w.mustApply(structs.ACLRolesUpsertMsg, &structs.ACLRolesUpsertRequest{ACLRoles: []*structs.ACLRole{{ID: viewerRole, Name: "viewer"}}})
-		}},
-		"the policy of who shows nothing is deleted": {"", func(w *world) {
-			w.mustApply(structs.ACLPolicyDeleteMsg, &structs.ACLPolicyDeleteRequest{Names: []string{"anonymous"}})
-		}},
-	} {
+	for name, tc := range endsOfRights {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newBubbleWorld(t, withACLs)
-				w.addACLs()
-				w.mustApply(structs.ACLPolicyUpsertMsg, &structs.ACLPolicyUpsertRequest{Policies: []*structs.ACLPolicy{{Name: "anonymous", Rules: testPolicies["read"]}}})
-				end := w.clock.Now().Add(10 * time.Second)
-				w.mustApply(structs.ACLTokenUpsertMsg, &structs.ACLTokenUpsertRequest{Tokens: []*structs.ACLToken{{
-					AccessorID: accessorOf("short"), SecretID: tokenOf("short"), Type: structs.ACLTokenClient, Policies: []string{"read"}, ExpirationTime: &end,
-				}}})
-				secret := ""
-				if tc.token != "" {
-					secret = tokenOf(tc.token)
-				}
+				w, secret := newWorldOfRights(t, tc.token)
 				r := w.follow(t, &structs.EventStreamRequest{Topics: map[string][]string{"Node": nil}, Index: w.raft.index + 1, QueryOptions: query(secret)})
 				heartbeatLine(t, r)
 				tc.then(w)

@@ -56,14 +56,15 @@ type Call struct {
 	now    time.Time
 	token  string
 
-	cameForwarded bool    // another server sent it on to us
-	caller        *Caller // set by authenticate
+	cameForwarded bool               // another server sent it on to us
+	caller        *Caller            // set by authenticate
+	req           structs.RPCRequest // set where the call is answered, without its token
 }
 
 // Context ends when the caller goes away or the server stops.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Now is the time at which the call is judged; one for the whole call.
+// Now is the time at which the call is judged; one for the whole call, unless it waits for a change.
 func (c *Call) Now() time.Time { return c.now }
 
 // method is one row of the table.
@@ -210,6 +211,7 @@ func (s *Server) serve(c *Call, req structs.RPCRequest, reply any) error {
 		return err
 	}
 	req.SetToken("")
+	c.req = req
 	if err := c.authorize(req); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (c *Call) read(q *structs.QueryOptions, meta *structs.QueryMeta, look func(
 	ctx := c.ctx
 	if q.MinQueryIndex > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.srv.queryTime(q))
+		ctx, cancel = context.WithDeadline(ctx, c.orTokenEnds(time.Now().Add(c.srv.queryTime(q))))
 		defer cancel()
 	}
 	for restored := false; ; {
@@ -36,6 +36,9 @@ func (c *Call) read(q *structs.QueryOptions, meta *structs.QueryMeta, look func(
 		if q.MinQueryIndex > 0 {
 			ws = memdb.NewWatchSet()
 			ws.Add(st.AbandonCh())
+			if err := c.watchRights(ws); err != nil {
+				return err
+			}
 		}
 		index, err := look(ws, st)
 		if err != nil {
@@ -47,7 +50,10 @@ func (c *Call) read(q *structs.QueryOptions, meta *structs.QueryMeta, look func(
 			return nil
 		}
 		if err := ws.WatchCtx(ctx); err != nil {
-			return c.ctx.Err()
+			if c.ctx.Err() != nil {
+				return c.ctx.Err()
+			}
+			return c.stillMay()
 		}
 		select {
 		case <-st.AbandonCh():

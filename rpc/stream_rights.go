@@ -87,12 +87,7 @@ func (c *Call) watchPolicies(ws memdb.WatchSet) error {
 
 // until is a context for one wait: it ends at the time given, with the caller's token or when the rights may have changed.
 func (r *streamRights) until(at time.Time) (context.Context, context.CancelFunc) {
-	if t := r.c.caller.Token; t != nil && t.ExpirationTime != nil && !t.ExpirationTime.IsZero() {
-		if end := time.Now().Add(t.ExpirationTime.Sub(r.c.now)); end.Before(at) {
-			at = end
-		}
-	}
-	return context.WithDeadline(r.same, at)
+	return context.WithDeadline(r.same, r.c.orTokenEnds(at))
 }
 
 // wait returns true when the rights are to be checked again, false when the call has ended.
