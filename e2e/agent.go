@@ -50,8 +50,12 @@ func (c *Cluster) NewAgent(conf AgentConfig) (*Agent, error) {
 }
 
 // Start starts the agent's process.
-func (a *Agent) Start() error {
-	p, err := a.cluster.Group.Start(Command{Name: a.Name, Path: a.cluster.binary, Args: []string{"agent", "-config=" + a.Config}})
+func (a *Agent) Start() error { return a.StartWith(nil) }
+
+// StartWith starts the agent's process with more of an environment, entries of which win, and more flags.
+func (a *Agent) StartWith(env []string, flags ...string) error {
+	args := append([]string{"agent", "-config=" + a.Config}, flags...)
+	p, err := a.cluster.Group.Start(Command{Name: a.Name, Path: a.cluster.binary, Args: args, Env: env})
 	if err != nil {
 		return err
 	}
