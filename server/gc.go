@@ -68,7 +68,8 @@ func (s *Server) ensureRootKey(ctx context.Context) error {
 	if err := s.loadKeys(nil); err != nil {
 		return err
 	}
-	if err := s.checkKeys(); err != nil {
+	if err := s.judgeKeys(); err != nil {
+		s.fail(err) // all that was committed is applied here
 		return err
 	}
 	if err := s.maintainKeys(ctx); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -24,16 +23,19 @@ const keyRetry = 5 * time.Second
 func (s *Server) watchKeys() {
 	for {
 		ws := memdb.NewWatchSet()
-		err := s.loadKeys(ws)
+		err, judged := s.loadKeys(ws), true
 		if err != nil {
 			s.log.Error("root keys not read", "error", err)
-		} else if err := s.checkKeys(); err != nil {
+		} else if judged, err = s.checkKeys(s.ctx); err != nil {
 			s.fail(err)
 		}
 		for {
 			wait := s.keyring.Retry(s.ctx)
-			if err != nil {
+			switch {
+			case err != nil:
 				wait = keyRetry
+			case !judged:
+				wait = keyJudge
 			}
 			ctx, cancel := s.ctx, context.CancelFunc(func() {})
 			if wait > 0 {
@@ -41,7 +43,7 @@ func (s *Server) watchKeys() {
 			}
 			changed := ws.WatchCtx(ctx) == nil
 			cancel()
-			if changed || err != nil || s.ctx.Err() != nil {
+			if changed || err != nil || !judged || s.ctx.Err() != nil {
 				break
 			}
 		}
@@ -66,37 +68,6 @@ func (s *Server) loadKeys(ws memdb.WatchSet) error {
 	s.keyring.Set(s.ctx, keys)
 	s.warnOfClearKeys(keys)
 	return nil
-}
-
-// checkKeys refuses to go on when no root key can be opened and one of them was wrapped with a key-encryption
-// key of this project's own configuration. Such a server would issue under a new key while it takes every
-// identity issued before for forged. Keys of other providers, as in a snapshot from elsewhere, are no reason.
-func (s *Server) checkKeys() error {
-	ok, _, failed := s.keyring.Ready()
-	keys, err := rootKeys(s.fsm.State(), nil)
-	if err != nil || !ok || len(failed) < len(keys) {
-		return err
-	}
-	for _, k := range keys {
-		if err := failed[k.KeyID]; err != nil && wrappedByKEK(k) {
-			return fmt.Errorf("open root key %s with the configured key-encryption keys: %w; give this server the key (kek_file or kek_credential) that the cluster's keys were wrapped with", k.KeyID, err)
-		}
-	}
-	return nil
-}
-
-// wrappedByKEK reports whether every copy of the key was wrapped by aead with a key that is not stored beside it.
-func wrappedByKEK(k *structs.RootKey) bool {
-	for _, w := range k.WrappedKeys {
-		if w == nil {
-			return false // not written by this project
-		}
-		provider, _, _ := strings.Cut(w.ProviderID, ".")
-		if provider != keyring.ProviderAEAD || len(w.KeyEncryptionKey) > 0 {
-			return false
-		}
-	}
-	return len(k.WrappedKeys) > 0
 }
 
 // warnOfClearKeys says at every start, and when keys come in, what whoever gets a snapshot could do with them.

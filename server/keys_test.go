@@ -235,20 +235,8 @@ func TestAServerWithTheWrongKeyEncryptionKeyStopsAndMakesNoKeyOfItsOwn(t *testin
 			} {
 				s, err := refused()
 				if err == nil {
-					select {
-					case err = <-s.Failed():
-					case <-time.After(20 * time.Second):
-						t.Errorf("%s: the server runs", what)
-					}
-					if s.ready.Load() {
-						t.Errorf("%s: the server became a leader that serves", what)
-					}
-					if got := keyStates(t, s); len(got) != 1 {
-						t.Errorf("%s: keys %v, want the one there was", what, got)
-					}
+					t.Errorf("%s: the server runs", what)
 					stop(s)
-				} else if !snapshot {
-					t.Errorf("%s: refused before the log was read: %v", what, err)
 				}
 				if err == nil || !strings.Contains(err.Error(), "kek_file") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("%s: reason %v, want one line that names the key and kek_file", what, err)

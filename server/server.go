@@ -229,10 +229,21 @@ func (h handler) ServeStream(ctx context.Context, c *transport.Conn, stream net.
 func (s *Server) waitForKeys() error {
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Keys.StartLimit)
 	defer cancel()
+	if err := s.waitForLog(ctx); err != nil {
+		return err
+	}
 	if err := s.keyring.WaitReady(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
-	return s.checkKeys()
+	for {
+		if judged, err := s.checkKeys(ctx); judged || err != nil {
+			return err
+		}
+		if pause(ctx, keyJudge) != nil {
+			s.log.Warn("this server can open no root key that it has, and does not know yet whether the cluster has others")
+			return nil // watchKeys goes on
+		}
+	}
 }
 
 // RPC makes a call in this process, through the same pipeline as one from outside.
