@@ -22,7 +22,7 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// testLimit bounds every scenario.
+// testLimit bounds every scenario but those that say otherwise.
 const testLimit = 4 * time.Minute
 
 // programs are built once for all tests.
@@ -81,7 +81,13 @@ func prepare(ctx context.Context, dir string) (err error) {
 // scenario gives a test its folder and its deadline. When the test fails, the ends of all logs are printed.
 func scenario(t *testing.T) (context.Context, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
+	return longScenario(t, testLimit)
+}
+
+// longScenario is scenario for one that takes longer.
+func longScenario(t *testing.T, limit time.Duration) (context.Context, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	dir, err := os.MkdirTemp("", "rollcall-e2e-*")
 	must(t, err)

@@ -30,9 +30,11 @@ func (s *Server) GetJSON(ctx context.Context, path string, out any) error {
 	return doJSON(req, out)
 }
 
-func doJSON(req *http.Request, out any) error {
+func doJSON(req *http.Request, out any) error { return doJSONBy(http.DefaultClient, req, out) }
+
+func doJSONBy(client *http.Client, req *http.Request, out any) error {
 	url := req.URL
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}
