@@ -3,8 +3,12 @@ package server
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -15,17 +19,21 @@ import (
 // snapshotStore is the store of Raft's snapshots. It spares servers to read a state more often than they must, and Raft to
 // wait for it. An archive that the leader restores is verified by loading its records; Raft then writes it to a file and has
 // the state machine restore that, and the file brings the loaded state along. A snapshot that a follower has received is in
-// a file when Raft has the state machine restore it, which can be done behind the answer to the leader.
+// a file when Raft has the state machine restore it, which can be done behind the answer to the leader. The file of either is
+// not checked again as long as it is about to be restored or sent, and is sent to one server after the other.
 type snapshotStore struct {
 	raft.SnapshotStore
+	dir  string        // where the snapshots are, a folder each; empty if they are in memory
+	turn chan struct{} // holds a value while the file that was just written is sent
 
 	mu       sync.Mutex             // guards the fields below
 	loaded   map[string]*fsm.Loaded // by the snapshot's ID; what Raft has not restored yet
+	written  string                 // the ID of the latest that was restored here, until all is done about it
 	received string                 // the ID of the latest that came from the leader, until Raft has restored it
 }
 
-func newSnapshotStore(inner raft.SnapshotStore) *snapshotStore {
-	return &snapshotStore{SnapshotStore: inner, loaded: map[string]*fsm.Loaded{}}
+func newSnapshotStore(inner raft.SnapshotStore, dir string) *snapshotStore {
+	return &snapshotStore{SnapshotStore: inner, dir: dir, turn: make(chan struct{}, 1), loaded: map[string]*fsm.Loaded{}}
 }
 
 // Create starts a snapshot.
@@ -37,37 +45,43 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	return &snapshotSink{SnapshotSink: sink, store: s}, nil
 }
 
-// Open opens a snapshot. The store below reads the whole file first, to check it; that waits for the first read if there
-// may be none, because the state is loaded already or will be loaded later.
+// Open opens a snapshot. The store below reads the whole file first, to check it, which is left out for one that this process
+// has written a moment ago: the sum is one of the bytes that it wrote, and an answer waits.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	o := &openSnapshot{store: s, id: id}
-	if s.awaited(id) {
-		list, err := s.List()
-		if err != nil {
-			return nil, nil, fmt.Errorf("list snapshots: %w", err)
-		}
-		if at := slices.IndexFunc(list, func(m *raft.SnapshotMeta) bool { return m.ID == id }); at >= 0 {
-			return list[at], o, nil
-		}
+	if !s.fresh(id) {
+		meta, rc, err := s.SnapshotStore.Open(id)
+		o.rc = rc
+		return meta, o, err
 	}
-	meta, err := o.open()
+	list, err := s.List()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("list snapshots: %w", err)
 	}
-	return meta, o, nil
+	at := slices.IndexFunc(list, func(m *raft.SnapshotMeta) bool { return m.ID == id })
+	if at < 0 {
+		return nil, nil, fmt.Errorf("snapshot %s is not there any more", id)
+	}
+	o.fresh, o.size = true, list[at].Size
+	o.rc, err = os.Open(filepath.Join(s.dir, id, snapshotFile))
+	if err != nil {
+		return nil, nil, fmt.Errorf("open snapshot: %w", err)
+	}
+	return list[at], o, nil
 }
 
-// awaited tells whether Raft is about to have the snapshot restored that it has just written.
-func (s *snapshotStore) awaited(id string) bool {
+// fresh tells whether this process has written the file of a snapshot a moment ago, to restore or to send it.
+func (s *snapshotStore) fresh(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.loaded[id] != nil || s.received == id
+	return s.dir != "" && (s.written == id || s.received == id)
 }
 
-// forget drops what Raft has not taken.
+// forget ends what is done about a restored archive, and drops what Raft has not taken.
 func (s *snapshotStore) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.written = ""
 	clear(s.loaded)
 }
 
@@ -78,6 +92,9 @@ type snapshotSink struct {
 	loaded   *fsm.Loaded // what is written, if it is loaded already
 	received bool        // it comes from the leader
 }
+
+// snapshotFile is what Raft's store calls the file of the state in the folder of a snapshot.
+const snapshotFile = "state.bin"
 
 // copyBuffer is the size of the pieces in which a state is copied, in bytes.
 const copyBuffer = 256 << 10
@@ -98,6 +115,7 @@ func (k *snapshotSink) Close() error {
 	defer k.store.mu.Unlock()
 	if k.loaded != nil {
 		k.store.loaded[k.ID()] = k.loaded
+		k.store.written = k.ID()
 	}
 	if k.received {
 		k.store.received = k.ID()
@@ -109,9 +127,13 @@ func (k *snapshotSink) Close() error {
 type openSnapshot struct {
 	store *snapshotStore
 	id    string
-	rc    io.ReadCloser // nil until it is opened
+	rc    io.ReadCloser
 	room  heap.Growth
-	loads bool // what is read is loaded
+	loads bool  // what is read is loaded
+	fresh bool  // this process has just written it
+	size  int64 // of the state, in bytes; known if it is fresh
+	began bool  // something was read
+	turn  bool  // it is this one's turn to be sent
 }
 
 var (
@@ -119,16 +141,12 @@ var (
 	_ fsm.DeferredSource = (*openSnapshot)(nil)
 )
 
-func (o *openSnapshot) open() (meta *raft.SnapshotMeta, err error) {
-	meta, o.rc, err = o.store.SnapshotStore.Open(o.id)
-	return meta, err
-}
-
 // Read reads the state.
 func (o *openSnapshot) Read(p []byte) (int, error) {
-	if o.rc == nil {
-		if _, err := o.open(); err != nil {
-			return 0, fmt.Errorf("open snapshot %s: %w", o.id, err)
+	if !o.began {
+		o.began = true
+		if o.fresh && !o.loads {
+			o.waitForTurn()
 		}
 	}
 	n, err := o.rc.Read(p)
@@ -138,10 +156,26 @@ func (o *openSnapshot) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// slowest is how slow a server may take a snapshot before another is sent to at the same time, in bytes a second.
+const slowest = 50 << 20
+
+// waitForTurn waits while the same state is sent to another server. Whoever restores a state waits until the first has
+// it, and both at once take each twice as long. One that does not take it must not keep it from the other.
+func (o *openSnapshot) waitForTurn() {
+	timeout := time.NewTimer(time.Second + time.Duration(o.size)*time.Second/slowest)
+	defer timeout.Stop()
+	select {
+	case o.store.turn <- struct{}{}:
+		o.turn = true
+	case <-timeout.C:
+	}
+}
+
 // Close closes the file.
 func (o *openSnapshot) Close() error {
-	if o.rc == nil {
-		return nil
+	if o.turn {
+		o.turn = false
+		<-o.store.turn
 	}
 	return o.rc.Close()
 }
@@ -165,7 +199,9 @@ func (o *openSnapshot) Detach() io.ReadCloser {
 		return nil
 	}
 	o.store.received = ""
-	return &openSnapshot{store: o.store, id: o.id, loads: true}
+	later := &openSnapshot{store: o.store, id: o.id, rc: o.rc, loads: true}
+	o.rc = io.NopCloser(strings.NewReader(""))
+	return later
 }
 
 // loadedReader is a verified state on its way into a snapshotSink, which learns that it is loaded.

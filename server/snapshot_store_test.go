@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,11 +15,12 @@ import (
 
 // TestALoadedStateGoesWithItsSnapshotOnce: it must never be taken for another snapshot's.
 func TestALoadedStateGoesWithItsSnapshotOnce(t *testing.T) {
-	inner, err := raft.NewFileSnapshotStore(t.TempDir(), 3, io.Discard)
+	dir := t.TempDir()
+	inner, err := raft.NewFileSnapshotStore(dir, 3, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSnapshotStore(inner)
+	s := newSnapshotStore(inner, filepath.Join(dir, "snapshots"))
 	write := func(index uint64, src io.Reader) (id string) {
 		t.Helper()
 		sink, err := s.Create(1, index, 1, raft.Configuration{}, 1, nil)
@@ -83,11 +85,12 @@ func TestALoadedStateGoesWithItsSnapshotOnce(t *testing.T) {
 
 // TestAReceivedSnapshotIsLoadedLater: only what Raft copies from the leader, and only when it is restored for that.
 func TestAReceivedSnapshotIsLoadedLater(t *testing.T) {
-	inner, err := raft.NewFileSnapshotStore(t.TempDir(), 3, io.Discard)
+	dir := t.TempDir()
+	inner, err := raft.NewFileSnapshotStore(dir, 3, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSnapshotStore(inner)
+	s := newSnapshotStore(inner, filepath.Join(dir, "snapshots"))
 	create := func(index uint64) raft.SnapshotSink {
 		t.Helper()
 		sink, err := s.Create(1, index, 1, raft.Configuration{}, 1, nil)

@@ -60,7 +60,7 @@ func (s *stores) close() error {
 func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error)) (*stores, error) {
 	if dir == "" {
 		mem := raft.NewInmemStore()
-		return &stores{log: mem, stable: mem, snaps: newSnapshotStore(raft.NewInmemSnapshotStore())}, nil
+		return &stores{log: mem, stable: mem, snaps: newSnapshotStore(raft.NewInmemSnapshotStore(), "")}, nil
 	}
 	raftDir := filepath.Join(dir, "raft")
 	if err := os.MkdirAll(raftDir, 0o700); err != nil {
@@ -77,7 +77,8 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 	if err != nil {
 		return nil, fmt.Errorf("open Raft log %s: %w", path, err)
 	}
-	if err := removeUnfinished(filepath.Join(raftDir, "snapshots")); err != nil {
+	snapshotsDir := filepath.Join(raftDir, "snapshots")
+	if err := removeUnfinished(snapshotsDir); err != nil {
 		return nil, errors.Join(err, bolt.Close())
 	}
 	snaps, err := raft.NewFileSnapshotStoreWithLogger(raftDir, snapshotsRetained, log.Named("snapshots"))
@@ -85,7 +86,7 @@ func openStores(dir string, conf RaftConfig, log hclog.Logger, failed func(error
 		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", raftDir, err), bolt.Close())
 	}
 	guarded := guardedStore{LogStore: bolt, StableStore: bolt, path: path, failed: failed}
-	s := &stores{log: guarded, stable: guarded, snaps: newSnapshotStore(snaps), bolt: bolt}
+	s := &stores{log: guarded, stable: guarded, snaps: newSnapshotStore(snaps, snapshotsDir), bolt: bolt}
 	if !conf.DisableLogCache {
 		if s.log, err = raft.NewLogCache(logCacheEntries, guarded); err != nil {
 			return nil, errors.Join(err, bolt.Close())
