@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +85,27 @@ func newACLFleet(t *testing.T) *fleet {
 		f.register(node)
 	}
 	f.addCredentials(f.signer(), removed)
+	f.waitForFollower()
 	return f
+}
+
+// waitForFollower waits until the follower, which answers some requests by itself, has the last of what was written: the
+// removal of a policy that was there before the last token was.
+func (f *fleet) waitForFollower() {
+	eventually(f.t, "the follower to have what the leader has", func() error {
+		var token structs.ACLToken
+		if err := f.try(f.follower, "GET", "/v1/acl/token/"+f.accessors["ended"]+"?stale", "", &token); err != nil {
+			return err
+		}
+		var policies []*structs.ACLPolicyListStub
+		if err := f.try(f.follower, "GET", "/v1/acl/policies?stale", "", &policies); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(policies, func(p *structs.ACLPolicyListStub) bool { return p.Name == "gone" }) {
+			return errors.New("the policy is there")
+		}
+		return nil
+	})
 }
 
 // start starts the servers.

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -149,3 +152,98 @@ func TestAReceivedSnapshotIsLoadedLater(t *testing.T) {
 type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errors.New("disk failure") }
+
+// restoredSnapshot is a store with the snapshot of a state that was just restored, and its ID.
+func restoredSnapshot(t *testing.T, state string) (s *snapshotStore, dir, id string) {
+	t.Helper()
+	dir = t.TempDir()
+	inner, err := raft.NewFileSnapshotStore(dir, 3, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = newSnapshotStore(inner, filepath.Join(dir, "snapshots"))
+	sink, err := s.Create(1, 1, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(sink, &loadedReader{strings.NewReader(state), &fsm.Loaded{}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return s, dir, sink.ID()
+}
+
+// TestASnapshotIsCheckedUnlessItWasWrittenAMomentAgo: what a disk has made of it in the meantime must be noticed.
+func TestASnapshotIsCheckedUnlessItWasWrittenAMomentAgo(t *testing.T) {
+	s, dir, id := restoredSnapshot(t, "state")
+	if err := os.WriteFile(filepath.Join(dir, "snapshots", id, "state.bin"), []byte("stale"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	meta, rc, err := s.Open(id)
+	if err != nil || meta.ID != id || meta.Size != 5 {
+		t.Fatalf("opened %+v: %v", meta, err)
+	}
+	if err := rc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.forget()
+	if _, _, err := s.Open(id); err == nil {
+		t.Error("a snapshot that has changed on the disk is taken for good")
+	}
+	if _, _, err := s.Open("1-1-1"); err == nil {
+		t.Error("a snapshot that is not there was opened")
+	}
+}
+
+// TestARestoredStateIsSentToOneServerAfterTheOther, and to the next nevertheless if one does not take it.
+func TestARestoredStateIsSentToOneServerAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, id := restoredSnapshot(t, "state")
+		open := func() io.ReadCloser {
+			t.Helper()
+			_, rc, err := s.Open(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return rc
+		}
+		send := func(rc io.ReadCloser) (began time.Duration) {
+			t.Helper()
+			start := time.Now()
+			if _, err := io.ReadFull(rc, make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+			return time.Since(start)
+		}
+		first, second, third, loading := open(), open(), open(), open()
+		loading.(fsm.LoadedSource).TakeLoaded()
+		if waited := send(first) + send(loading); waited != 0 {
+			t.Errorf("the first, and who loads it, waited %s for nobody", waited)
+		}
+		done := make(chan time.Duration)
+		go func() { done <- send(second) }()
+		synctest.Wait()
+		time.Sleep(500 * time.Millisecond) // of the bubble's time
+		if err := first.Close(); err != nil {
+			t.Error(err)
+		}
+		if waited := <-done; waited != 500*time.Millisecond {
+			t.Errorf("the second waited %s, want as long as the first was sent to", waited)
+		}
+		if waited := send(third); waited < time.Second || waited > 2*time.Second {
+			t.Errorf("the third waited %s for a second that takes nothing", waited)
+		}
+		if err := errors.Join(second.Close(), third.Close(), loading.Close()); err != nil {
+			t.Error(err)
+		}
+		last := open()
+		if waited := send(last); waited != 0 {
+			t.Errorf("the last waited %s for nobody", waited)
+		}
+		if err := last.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
