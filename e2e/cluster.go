@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -24,6 +26,9 @@ type ClusterConfig struct {
 	ServerBlock string
 	// Plain leaves TLS and access control off, for programs that speak to the RPC port without them.
 	Plain bool
+	// GossipKey encrypts gossip; empty makes one, so that servers of other clusters on this machine, which may look for each other
+	// at a port that is this one's by now, do not become members.
+	GossipKey string
 	// Token is the secret of the management token; empty makes one. A cluster that takes over another's snapshot is given the
 	// other's, for it is the one that counts afterwards.
 	Token string
@@ -35,6 +40,8 @@ type Cluster struct {
 	Group   *Group
 	// Issuer is the first server's HTTP address, and the iss claim of every identity.
 	Issuer string
+	// GossipKey is the key that servers begin with.
+	GossipKey string
 	// Certificates are those of all agents; nil without TLS.
 	Certificates *Certificates
 	// Token is the secret of the management token, which WaitLeader bootstraps; empty without access control.
@@ -64,7 +71,12 @@ func NewCluster(c ClusterConfig) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl := &Cluster{Group: group, binary: c.Binary, dir: c.Dir}
+	cl := &Cluster{Group: group, GossipKey: c.GossipKey, binary: c.Binary, dir: c.Dir}
+	if cl.GossipKey == "" {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key) // never fails
+		cl.GossipKey = base64.StdEncoding.EncodeToString(key)
+	}
 	if !c.Plain {
 		if cl.Certificates, err = NewCertificates(c.Binary, filepath.Join(c.Dir, "tls")); err != nil {
 			return nil, err

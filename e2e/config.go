@@ -15,7 +15,7 @@ func (s *Server) serverFile(c ClusterConfig, join []string, issuer string) strin
 	fmt.Fprintf(&b, "ports {\n  http = %d\n  rpc = %d\n  serf = %d\n}\n", s.ports[0], s.ports[1], s.ports[2])
 	fmt.Fprintf(&b, "server {\n  enabled = true\n  bootstrap_expect = %d\n", c.Servers)
 	fmt.Fprintf(&b, "  server_join {\n    retry_join = [%s]\n    retry_interval = \"1s\"\n  }\n", quoted(join))
-	fmt.Fprintf(&b, "  oidc_issuer = %q\n", issuer)
+	fmt.Fprintf(&b, "  encrypt = %q\n  oidc_issuer = %q\n", s.cluster.GossipKey, issuer)
 	fmt.Fprint(&b, indent(c.ServerBlock), "}\n", s.cluster.Certificates.block("server"), s.cluster.aclBlock())
 	// A whole fleet comes from one address here.
 	fmt.Fprint(&b, "limits {\n  rpc_max_conns_per_client = 0\n  http_max_conns_per_client = 0\n}\n")

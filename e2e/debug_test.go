@@ -21,15 +21,6 @@ import (
 	"github.com/rollcall-id/rollcall/api"
 )
 
-// guardedCluster starts three servers with TLS between them, an encrypted gossip pool and ACLs, and returns the secret of a
-// management token and the gossip key.
-func guardedCluster(t *testing.T, ctx context.Context, dir string) (c *Cluster, token, gossip string) {
-	t.Helper()
-	gossip = newGossipKey(t, ctx)
-	c = newCluster(t, ctx, dir, 3, fmt.Sprintf("encrypt = %q\n", gossip))
-	return c, c.Token, gossip
-}
-
 // debugArchive is what an archive of operator debug has.
 type debugArchive struct {
 	files    map[string]string
@@ -104,8 +95,8 @@ func (d debugArchive) check(t *testing.T, servers []*Server, secrets map[string]
 
 func TestADebugArchiveHasEveryServerAndNoSecret(t *testing.T) {
 	ctx, dir := scenario(t)
-	c, token, gossip := guardedCluster(t, ctx, dir)
-	servers, err := api.New(api.Config{Address: c.Servers[0].HTTP, Token: token})
+	c := newCluster(t, ctx, dir, 3, "")
+	servers, err := api.New(api.Config{Address: c.Servers[0].HTTP, Token: c.Token})
 	must(t, err)
 	defer servers.Close()
 	node := newAgents(t, c, AgentConfig{Name: "node"})[0]
@@ -116,13 +107,13 @@ func TestADebugArchiveHasEveryServerAndNoSecret(t *testing.T) {
 	identity, err := node.Identity()
 	must(t, err)
 	secrets := map[string]string{
-		"the caller's token": token, "the gossip key": gossip, "the node's secret": strings.TrimSpace(string(secret)),
+		"the caller's token": c.Token, "the gossip key": c.GossipKey, "the node's secret": strings.TrimSpace(string(secret)),
 		"the node's identity": identity, "a token": "eyJ", "a private key": "PRIVATE KEY",
 	}
 
 	debug := func(output, duration string, more ...string) []string {
 		return append([]string{
-			"operator", "debug", "-address", c.Servers[0].HTTP, "-token", token, "-duration", duration, "-interval", "2s", "-output", output,
+			"operator", "debug", "-address", c.Servers[0].HTTP, "-token", c.Token, "-duration", duration, "-interval", "2s", "-output", output,
 			"-log-level", "trace",
 		}, more...)
 	}

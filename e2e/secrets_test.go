@@ -80,7 +80,9 @@ func newSecretsWorld(t *testing.T, ctx context.Context, dir string) *secretsWorl
 	must(t, os.MkdirAll(w.runner.dir, 0o700))
 	kekFile := filepath.Join(dir, "kek")
 	must(t, os.WriteFile(kekFile, []byte(w.vars["kek"]+"\n"), 0o600))
-	w.Cluster = prepareCluster(t, dir, 3, quickHeartbeats+"\nencrypt = \""+w.vars["gossip"]+"\"\nclient_introduction {\nenforcement = \"strict\"\n}")
+	w.Cluster = configure(t, ClusterConfig{
+		Dir: dir, Servers: 3, GossipKey: w.vars["gossip"], ServerBlock: quickHeartbeats + "\nclient_introduction {\nenforcement = \"strict\"\n}",
+	})
 	keyrings := fmt.Sprintf("keyring \"transit\" {\n  active = true\n  address = %q\n  token = %q\n  mount_path = \"transit\"\n  key_name = \"k\"\n}\n"+
 		"keyring \"aead\" {\n  name = \"disk\"\n  kek_file = %q\n}\n", w.kms.URL, transit, kekFile)
 	for i, s := range w.Servers {

@@ -50,8 +50,8 @@ func waitLoaded(t *testing.T, ctx context.Context, c *Cluster, n int) {
 // A cluster's certificates, then its authority, then its gossip key are replaced while a fleet beats and an operator writes.
 func TestCertificatesAuthoritiesAndGossipKeysChangeUnderLoad(t *testing.T) {
 	ctx, dir := scenario(t)
-	first, second := newGossipKey(t, ctx), newGossipKey(t, ctx)
-	c := newCluster(t, ctx, dir, 3, quickHeartbeats+"\nencrypt = \""+first+"\"")
+	c := newCluster(t, ctx, dir, 3, quickHeartbeats)
+	first, second := c.GossipKey, newGossipKey(t, ctx)
 	must(t, c.WaitVoters(ctx))
 	fleet := newFleet(t, ctx, c, dir+"/fleet", FleetAdd{Count: 20, Servers: c.RPCAddrs()})
 

@@ -140,7 +140,9 @@ func TestWhichGossipKeysAServerBeginsWith(t *testing.T) {
 }
 
 func TestAPoolInClearHasNoGossipKeys(t *testing.T) {
-	s := start(t, testConfig(t, "s1", 1))
+	conf := testConfig(t, "s1", 1)
+	conf.Gossip.EncryptKey = nil
+	s := start(t, conf)
 	for name, op := range map[string]func() (*structs.GossipKeysResponse, error){
 		"list": s.ListGossipKeys, "install": func() (*structs.GossipKeysResponse, error) { return s.InstallGossipKey(gossipKeyText(1)) },
 	} {

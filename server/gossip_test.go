@@ -226,10 +226,10 @@ func TestWhoIsNoServerStaysOutOfThePool(t *testing.T) {
 		"another-kind": serverTags(map[string]string{"role": "consul"}), "no-role": {}, "no-port": serverTags(map[string]string{"port": ""}),
 		"no-build": serverTags(map[string]string{"build": ""}),
 	} {
-		_ = stranger(t, name, tags, nil, s) // its own library may not mind the refusal
+		_ = stranger(t, name, tags, testGossipKey(t), s) // its own library may not mind the refusal
 	}
 	// Whoever is let in after them shows that they had their turn.
-	if err := stranger(t, "eu1.eu", serverTags(map[string]string{"region": "eu"}), nil, s); err != nil {
+	if err := stranger(t, "eu1.eu", serverTags(map[string]string{"region": "eu"}), testGossipKey(t), s); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the server of another region", func() error {
@@ -254,7 +254,7 @@ func TestGossipGoesOnWhileAServerThatIsToFormTheClusterDoesNotAnswer(t *testing.
 	conf.Logger = hclog.NewNullLogger()
 	s := start(t, conf)
 	port := strconv.Itoa(silent.Addr().(*net.TCPAddr).Port)
-	if err := stranger(t, "s2.global", serverTags(map[string]string{"expect": "2", "port": port}), nil, s); err != nil {
+	if err := stranger(t, "s2.global", serverTags(map[string]string{"expect": "2", "port": port}), testGossipKey(t), s); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the question to the silent server", func() error {
@@ -263,7 +263,7 @@ func TestGossipGoesOnWhileAServerThatIsToFormTheClusterDoesNotAnswer(t *testing.
 		}
 		return nil
 	})
-	if err := stranger(t, "eu1.eu", serverTags(map[string]string{"region": "eu"}), nil, s); err != nil {
+	if err := stranger(t, "eu1.eu", serverTags(map[string]string{"region": "eu"}), testGossipKey(t), s); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "a member that came meanwhile", func() error {

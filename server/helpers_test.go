@@ -1,10 +1,12 @@
 package server
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -66,6 +68,17 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
+// strangers is what the gossip keys of this process are made with. Servers of other processes on this machine may look for
+// each other at a port that is a server's here by now, and must not become members.
+var strangers = rand.Uint64()
+
+// testGossipKey is the key of the gossip pool of a test's servers.
+func testGossipKey(t *testing.T) []byte {
+	test, _, _ := strings.Cut(t.Name(), "/")
+	key := sha256.Sum256(fmt.Appendf(nil, "%d %s", strangers, test))
+	return key[:]
+}
+
 // testConfig is a server on loopback that keeps everything in memory and elects quickly.
 func testConfig(t *testing.T, name string, expect int) Config {
 	t.Helper()
@@ -73,7 +86,7 @@ func testConfig(t *testing.T, name string, expect int) Config {
 	c.Region, c.NodeName, c.Build, c.BootstrapExpect = testRegion, name, "2.0.5", expect
 	c.RPCListener = listen(t)
 	c.RPCAdvertise = c.RPCListener.Addr().String()
-	c.Gossip = GossipConfig{BindAddr: "127.0.0.1", BindPort: freePort(t), Local: true}
+	c.Gossip = GossipConfig{BindAddr: "127.0.0.1", BindPort: freePort(t), Local: true, EncryptKey: testGossipKey(t)}
 	c.Gossip.AdvertiseAddr, c.Gossip.AdvertisePort = "127.0.0.1", c.Gossip.BindPort
 	c.RetryJoin.Interval = 200 * time.Millisecond
 	c.Raft.HeartbeatTimeout, c.Raft.ElectionTimeout, c.Raft.LeaderLease = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
