@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/rollcall-id/rollcall/structs"
 )
 
 // briefTTL makes nodes renew about every 30 s, and leaves them 15 s for that.
@@ -58,6 +60,15 @@ func TestAFleetUnderStrictEnforcementSurvivesLeaderKills(t *testing.T) {
 	}
 
 	a.allReady(t, ctx, count)
+	a.lostNothing(t, ctx, acknowledged, before)
+	a.named(t, "strict", "true", outside...)
+	a.wantNodes(t, ctx, a.names(t, ctx), want)
+	t.Logf("%d identities of %d nodes were verified", checked, count)
+}
+
+// lostNothing fails if a node was ever down, if one is missing that was told that it is registered, or if one of before was made anew.
+func (a *admission) lostNothing(t *testing.T, ctx context.Context, acknowledged []string, before map[string]*structs.NodeListStub) {
+	t.Helper()
 	list, err := nodes(ctx, a.Servers[0].API)
 	must(t, err)
 	for _, id := range acknowledged {
@@ -72,9 +83,6 @@ func TestAFleetUnderStrictEnforcementSurvivesLeaderKills(t *testing.T) {
 		}
 	}
 	noneMissed(t, ctx, a.Servers[0].API, list)
-	a.named(t, "strict", "true", outside...)
-	a.wantNodes(t, ctx, after, want)
-	t.Logf("%d identities of %d nodes were verified", checked, count)
 }
 
 // killed kills the leader, waits until another one leads and the fleet has count healthy nodes, and starts it again. It returns

@@ -70,21 +70,27 @@ func TestTheLadderIsClimbedWithoutLosingANode(t *testing.T) {
 	// Neither a restart of its agent nor the loss of its record keeps a node out that is in.
 	must(t, a.fleet.Stop(ctx, first[0].Name, second[0].Name, introduced[0].Name))
 	a.add(t, first[0], second[0], introduced[0])
-	purged := before[second[1].Name]
-	if _, err := a.Servers[1].API.PurgeNode(ctx, purged.ID, nil); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, ctx, "see the purged node come back", time.Minute, func(ctx context.Context) error {
-		n, err := a.Servers[0].API.Node(ctx, purged.ID, nil)
-		if err == nil && n.Value.CreateIndex == purged.CreateIndex {
-			err = fmt.Errorf("it is there since index %d, as before", purged.CreateIndex)
-		}
-		return err
-	})
+	purged := second[1].Name
+	a.purge(t, ctx, before[purged])
 	a.refused(t, ctx, refused)
 	a.toldOf(t, ctx, "strict", "true", "too-late")
 	a.allReady(t, ctx, count)
-	a.unchanged(t, ctx, before, purged.Name)
+	a.unchanged(t, ctx, before, purged)
+}
+
+// purge removes a node's record and waits until the node has brought it back.
+func (a *admission) purge(t *testing.T, ctx context.Context, n *structs.NodeListStub) {
+	t.Helper()
+	if _, err := a.Servers[1].API.PurgeNode(ctx, n.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, ctx, "see the purged node come back", time.Minute, func(ctx context.Context) error {
+		is, err := a.Servers[0].API.Node(ctx, n.ID, nil)
+		if err == nil && is.Value.CreateIndex == n.CreateIndex {
+			err = fmt.Errorf("it is there since index %d, as before", n.CreateIndex)
+		}
+		return err
+	})
 }
 
 // enforce takes the cluster from one rung to the next by restarting one server after the other, the leader last.
