@@ -120,6 +120,9 @@ func (c *call) serve() (code int) {
 		return c.writeError(badRequest("Invalid query string"))
 	}
 	c.query = query
+	if c.query.Has("region") && !regionRule.MatchString(c.region()) {
+		return c.writeError(badRequest("Invalid region: want at most 128 letters, digits, dots, dashes or underscores"))
+	}
 	v, err := h(c)
 	if err != nil {
 		return c.writeError(err)

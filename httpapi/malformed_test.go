@@ -89,8 +89,11 @@ func TestMalformedOptionsOnEveryRoute(t *testing.T) {
 				t.Errorf("%s: %s was called all the same", bad.query, rpc.method)
 			}
 		}
-		if w := do(api, method, path+"?a=%zz", body); w.Code != 400 {
-			t.Errorf("a query string that is none: answered %d %s", w.Code, w.Body)
+		for _, bad := range []string{"a=%zz", "region=%00", "region=eu%0a", "region=e%20u", "region=" + strings.Repeat("a", 129)} {
+			api, rpc := newPlainAPI(t)
+			if w := do(api, method, path+"?"+bad, body); w.Code != 400 || rpc.calls != 0 {
+				t.Errorf("%.20s: answered %d %s", bad, w.Code, w.Body)
+			}
 		}
 	})
 	if reads < 300 {

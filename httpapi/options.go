@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,9 @@ func (c *call) writeRequest() structs.WriteRequest {
 		Region: c.region(), Namespace: c.namespace(), AuthToken: c.token(), IdempotencyToken: c.query.Get("idempotency_token"),
 	}
 }
+
+// regionRule is what may be the name of a region, here or in the compatible system.
+var regionRule = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 func (c *call) region() string {
 	if r := c.query.Get("region"); r != "" {

@@ -61,7 +61,7 @@ func (s *Server) passOn(c *Call, req structs.RPCRequest, asked *structs.AgentReq
 		var coded *structs.CodedError
 		switch {
 		case errors.As(err, &coded) || addr != "" && c.cameForwarded: // whoever sent it took this one for it
-			return true, fmt.Errorf("unknown Nomad server %s", asked.ServerID) // by which clients know it
+			return true, unknownServer(c.method.Name, asked.ServerID)
 		case err != nil || addr == "":
 			return err != nil, err
 		}
@@ -72,4 +72,14 @@ func (s *Server) passOn(c *Call, req structs.RPCRequest, asked *structs.AgentReq
 		return true, s.forwardRegion(c, asked.Region, req, reply)
 	}
 	return false, nil
+}
+
+// unknownServer is the error by which clients know that there is no such server. The compatible API has it as a 500 where it
+// takes a server's ID, and its SDK's tests want that; where only ours does it is a 404, as for every other ID.
+func unknownServer(method, id string) error {
+	err := fmt.Errorf("unknown Nomad server %s", id)
+	if method == "Agent.Host" || method == "Agent.Profile" {
+		return err
+	}
+	return structs.Coded(http.StatusNotFound, "%w", err)
 }

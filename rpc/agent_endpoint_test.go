@@ -45,8 +45,11 @@ func TestQuestionsForAgents(t *testing.T) {
 		if got.AgentID != "s2.global" || string(got.Report) != report {
 			t.Errorf("%s of s2: %q says %s", method, got.AgentID, got.Report)
 		}
+		_, err := call[structs.AgentReportResponse](w, method, &structs.AgentRequest{ServerID: "s9", QueryOptions: query("")})
+		wantError(t, err, nil, "unknown Nomad server s9")
+		wantCode(t, err, 404)
 		w.srv.deps.Reports = nil
-		_, err := call[structs.AgentReportResponse](w, method, &structs.AgentRequest{QueryOptions: query("")})
+		_, err = call[structs.AgentReportResponse](w, method, &structs.AgentRequest{QueryOptions: query("")})
 		wantCode(t, err, 503)
 		w.srv.deps.Reports = fixedReports("s1.global")
 	}
