@@ -156,6 +156,7 @@ func (a *agent) start(ctx context.Context) error {
 		return err
 	}
 	a.watchCerts(ctx)
+	a.followTrust(ctx)
 	a.log.Info("agent started", "http", a.http.Addrs()[0].String())
 	return nil
 }

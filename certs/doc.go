@@ -2,7 +2,8 @@
 // *tls.Config, and the names by which a certificate says what its holder is (wire.md §1.6).
 //
 // Keeper holds the set of files in use and makes the configuration of each kind of connection from it: RPC in and out,
-// HTTPS, the public listener. New connections use the newest set; those that are open go on. A set is read and checked
+// HTTPS, the public listener. New connections use the newest set; those that are open go on as long as it trusts their peers, too
+// (internal/trust). A set is read and checked
 // as a whole before it is used, at the start as later: it has to be one that peers accept, or it is refused with a line that names
 // setting and file, and a running agent keeps the one it has.
 //

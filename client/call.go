@@ -16,6 +16,7 @@ import (
 type caller interface {
 	Call(ctx context.Context, addr, method string, args, reply any) error
 	Stream(ctx context.Context, addr, method string) (net.Conn, error)
+	Recheck() []error
 	Close() error
 }
 
@@ -103,3 +104,6 @@ func (c *Client) RPC(ctx context.Context, method string, args, reply any) error 
 	}
 	return c.call(ctx, method, args, reply, rpcTimeout, r)
 }
+
+// Recheck closes the connections to servers that are not trusted any more, and returns why, one error for each.
+func (c *Client) Recheck() []error { return c.pool.Recheck() }

@@ -278,7 +278,8 @@ type wires struct{ f *fakeCluster }
 
 var _ caller = wires{}
 
-func (w wires) Close() error { return nil }
+func (w wires) Close() error     { return nil }
+func (w wires) Recheck() []error { return nil }
 
 func (w wires) Call(ctx context.Context, addr, method string, args, reply any) error {
 	w.f.mu.Lock()

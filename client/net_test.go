@@ -334,4 +334,5 @@ func (b *brokenCaller) Call(_ context.Context, addr, method string, _, _ any) er
 	return fmt.Errorf("call: %w", &transport.TransportError{Addr: addr, Op: "test", Sent: b.sent, Err: net.ErrClosed})
 }
 
-func (b *brokenCaller) Close() error { return nil }
+func (b *brokenCaller) Close() error     { return nil }
+func (b *brokenCaller) Recheck() []error { return nil }

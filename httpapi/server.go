@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-metrics"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcall-id/rollcall/internal/trust"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -138,6 +139,7 @@ type HTTPServer struct {
 	jitter    func(time.Duration) time.Duration // up to the given length
 	http      *http.Server
 	listeners []net.Listener
+	peers     trust.Conns
 
 	drain    context.Context // done when Shutdown begins
 	stopRead context.CancelCauseFunc
@@ -197,7 +199,7 @@ func New(cfg Config, rpc RPC, srv Server, cli Client) (*HTTPServer, error) {
 	for i, l := range s.listeners {
 		s.listeners[i] = &limitedListener{Listener: l, book: book}
 		if cfg.TLS != nil {
-			s.listeners[i] = newTLSListener(s.listeners[i], cfg.TLS, cfg.HandshakeTimeout, s.log)
+			s.listeners[i] = newTLSListener(s.listeners[i], cfg.TLS, cfg.HandshakeTimeout, &s.peers, s.log)
 		}
 	}
 	return s, nil
@@ -219,6 +221,9 @@ func (s *HTTPServer) Addrs() []net.Addr {
 	}
 	return addrs
 }
+
+// Recheck closes the connections whose clients Config.TLS does not trust any more, and returns why, one error for each.
+func (s *HTTPServer) Recheck() []error { return s.peers.Recheck() }
 
 // Serve answers requests until Shutdown, then returns nil. If one listener fails it stops the others and returns why.
 // Call it once.

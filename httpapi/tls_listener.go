@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/rollcall-id/rollcall/internal/quietlog"
+	"github.com/rollcall-id/rollcall/internal/trust"
 )
 
 // handshakeLines is how many lines a second the log tells of handshakes that failed; whoever can connect can cause one.
@@ -23,6 +24,7 @@ type tlsListener struct {
 	net.Listener
 	conf    *tls.Config
 	timeout time.Duration // 0: no limit
+	peers   *trust.Conns
 	log     *quietlog.Log
 
 	ready  chan net.Conn
@@ -33,9 +35,9 @@ type tlsListener struct {
 	wg     sync.WaitGroup
 }
 
-func newTLSListener(l net.Listener, conf *tls.Config, timeout time.Duration, log hclog.Logger) *tlsListener {
+func newTLSListener(l net.Listener, conf *tls.Config, timeout time.Duration, peers *trust.Conns, log hclog.Logger) *tlsListener {
 	t := &tlsListener{
-		Listener: l, conf: conf, timeout: timeout, log: quietlog.New(log, handshakeLines),
+		Listener: l, conf: conf, timeout: timeout, peers: peers, log: quietlog.New(log, handshakeLines),
 		ready: make(chan net.Conn), failed: make(chan error, 1),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -82,9 +84,14 @@ func (t *tlsListener) handshake(raw net.Conn) {
 		ctx, cancel = context.WithTimeout(ctx, t.timeout)
 	}
 	defer cancel()
-	conn := tls.Server(raw, t.conf)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		_ = raw.Close() // nothing was said
+	under := t.peers.Under(raw)
+	conn := tls.Server(under, t.conf)
+	err := conn.HandshakeContext(ctx)
+	if err == nil {
+		err = under.Shown(conn.ConnectionState(), func() *tls.Config { return t.conf })
+	}
+	if err != nil {
+		_ = under.Close() // nothing was said
 		if errors.Is(err, context.DeadlineExceeded) {
 			countRefusal("http_timeouts")
 		}

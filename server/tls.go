@@ -36,6 +36,10 @@ func (s *Server) dialTLS(addr string) *tls.Config {
 	return s.cfg.TLS.Outgoing(s.regionOf(addr))
 }
 
+// Recheck closes the connections with peers that are not trusted any more, those of Raft among them, and returns why, one error for
+// each. Raft dials again, and peers that have another certificate by now come back.
+func (s *Server) Recheck() []error { return append(s.transport.Recheck(), s.pool.Recheck()...) }
+
 // regionOf is the region of the server at addr: what gossip says of other regions' servers, else this one's.
 func (s *Server) regionOf(addr string) string {
 	regions := s.gossip.current.Load().regions

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/yamux"
 
 	"github.com/rollcall-id/rollcall/internal/quota"
+	"github.com/rollcall-id/rollcall/internal/trust"
 )
 
 // Conn is one connection of a peer: a session with its streams, or a single conversation. It is safe for
@@ -25,10 +27,13 @@ type Conn struct {
 	endOnce     sync.Once
 	budget      *budget // for the requests that the peer sends
 	share       *quota.Share
+	calls       atomic.Int64 // of the peer, that are being answered
 }
 
 func newConn(raw net.Conn, state *tls.ConnectionState, budgetBytes int, share *quota.Share) *Conn {
-	return &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{}), budget: newBudget(budgetBytes, share), share: share}
+	c := &Conn{raw: raw, tls: state, established: time.Now(), done: make(chan struct{}), budget: newBudget(budgetBytes, share), share: share}
+	trust.FinishFirst(raw, func() bool { return c.calls.Load() > 0 })
+	return c
 }
 
 // reader returns a Reader for the requests on one of the connection's streams.

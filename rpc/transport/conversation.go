@@ -95,6 +95,7 @@ func (c *conversation) readLoop(r *Reader) error {
 		}
 		c.slots <- struct{}{}
 		c.wg.Add(1)
+		c.peer.calls.Add(1)
 		req.c, req.budget = c, r.budget
 		c.e.workers.run(req)
 	}
@@ -161,6 +162,7 @@ func (r *request) serve() {
 	c.write(r.response(reply, err))
 	c.peer.share.Give(quota.Requests, 1)
 	r.free(r.budget)
+	c.peer.calls.Add(-1)
 	<-c.slots
 	c.wg.Done()
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/rollcall-id/rollcall/internal/trust"
 )
 
 const tcpKeepAlive = 15 * time.Second
@@ -14,6 +16,8 @@ const tcpKeepAlive = 15 * time.Second
 type dialer struct {
 	tls func(addr string) *tls.Config
 	raw func(ctx context.Context, addr string) (net.Conn, error)
+	// peers are the connections with TLS, to be looked at again when the authorities change.
+	peers *trust.Conns
 }
 
 // dial connects to addr, starts TLS if configured, and writes the first byte. ctx bounds all of it.
@@ -33,6 +37,9 @@ func (d dialer) dial(ctx context.Context, addr string, first byte) (net.Conn, *t
 		err = context.Cause(ctx)
 	}
 	if err != nil {
+		if tc, ok := wrapped.(*tls.Conn); ok {
+			_ = tc.NetConn().Close() // it leaves its set
+		}
 		conn.Close()
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
@@ -43,6 +50,7 @@ func (d dialer) dial(ctx context.Context, addr string, first byte) (net.Conn, *t
 }
 
 func (d dialer) hello(ctx context.Context, addr string, conn net.Conn, first byte) (*tls.ConnectionState, net.Conn, error) {
+	under := d.peers.Under(conn)
 	var cfg *tls.Config
 	if d.tls != nil {
 		cfg = d.tls(addr)
@@ -54,12 +62,15 @@ func (d dialer) hello(ctx context.Context, addr string, conn net.Conn, first byt
 	if _, err := conn.Write([]byte{ByteTLS}); err != nil {
 		return nil, nil, err
 	}
-	tc := tls.Client(conn, cfg)
+	tc := tls.Client(under, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, nil, fmt.Errorf("during the TLS handshake: %w", err)
 	}
 	state := tc.ConnectionState()
-	_, err := tc.Write([]byte{first})
+	err := under.Shown(state, func() *tls.Config { return d.tls(addr) })
+	if err == nil {
+		_, err = tc.Write([]byte{first})
+	}
 	return &state, tc, err
 }
 

@@ -39,6 +39,11 @@ func (s *Server) serveConn(raw net.Conn, share *quota.Share) (handed bool, err e
 		if tc, err = s.handshake(raw); err != nil {
 			return false, err
 		}
+		defer func() {
+			if !handed {
+				_ = tc.NetConn().Close() // it leaves its set
+			}
+		}()
 		conn = tc
 		cs := tc.ConnectionState()
 		state = &cs
@@ -89,6 +94,7 @@ func (s *Server) firstByte(conn net.Conn) (byte, error) {
 }
 
 func (s *Server) handshake(raw net.Conn) (*tls.Conn, error) {
+	under := s.peers.Under(raw)
 	var cfg *tls.Config
 	if s.cfg.TLSConfig != nil {
 		cfg = s.cfg.TLSConfig()
@@ -96,11 +102,15 @@ func (s *Server) handshake(raw net.Conn) (*tls.Conn, error) {
 	if cfg == nil {
 		return nil, errNoTLS
 	}
-	tc := tls.Server(raw, cfg)
+	tc := tls.Server(under, cfg)
 	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.HandshakeTimeout)
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("during the TLS handshake: %w", err)
+	}
+	if err := under.Shown(tc.ConnectionState(), s.cfg.TLSConfig); err != nil {
+		_ = under.Close()
+		return nil, err
 	}
 	return tc, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/rollcall-id/rollcall/internal/trust"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -72,7 +73,7 @@ func NewPool(cfg PoolConfig) *Pool {
 	p := &Pool{
 		cfg:      cfg,
 		log:      cfg.Logger,
-		dialer:   dialer{tls: cfg.DialTLS, raw: cfg.Dial},
+		dialer:   dialer{tls: cfg.DialTLS, raw: cfg.Dial, peers: new(trust.Conns)},
 		limits:   structs.Limits{MaxBytes: cfg.MaxResponseBytes},
 		sessions: make(map[string]*session),
 		dials:    make(map[string]*leadDial),
@@ -85,6 +86,19 @@ func NewPool(cfg PoolConfig) *Pool {
 	p.wg.Add(1)
 	go p.reap()
 	return p
+}
+
+// Recheck closes the connections to servers that DialTLS's configuration of now does not trust, and returns why, one error for each.
+// New calls dial anew at once; those under way have trust.Grace to end, and it waits for them.
+func (p *Pool) Recheck() []error {
+	p.mu.Lock()
+	for addr, s := range p.sessions {
+		if state := s.conn.TLSState(); state != nil && trust.Verify(p.cfg.DialTLS(addr), *state) != nil {
+			delete(p.sessions, addr)
+		}
+	}
+	p.mu.Unlock()
+	return p.dialer.peers.Recheck()
 }
 
 // Call calls method at addr with args and decodes the answer into the pointer reply; nil drops it. args and reply may be

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/rollcall-id/rollcall/internal/trust"
 )
 
 // RaftLayer hands the connections that start with Raft's byte to the Raft library and dials such connections. It is
@@ -16,14 +18,16 @@ type RaftLayer struct {
 	done     chan struct{}
 	once     sync.Once
 
+	peers *trust.Conns // those of the server, and those that are dialed
+
 	mu   sync.Mutex // guards addr
 	addr net.Addr
 }
 
 var _ net.Listener = (*RaftLayer)(nil)
 
-func newRaftLayer(cfg Config) *RaftLayer {
-	return &RaftLayer{cfg: cfg, incoming: make(chan net.Conn), done: make(chan struct{}), addr: cfg.RaftAddr}
+func newRaftLayer(cfg Config, peers *trust.Conns) *RaftLayer {
+	return &RaftLayer{cfg: cfg, peers: peers, incoming: make(chan net.Conn), done: make(chan struct{}), addr: cfg.RaftAddr}
 }
 
 func (l *RaftLayer) setDefaultAddr(a net.Addr) {
@@ -84,7 +88,7 @@ func (l *RaftLayer) Dial(address string, timeout time.Duration) (net.Conn, error
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	d := dialer{tls: l.cfg.DialTLS}
+	d := dialer{tls: l.cfg.DialTLS, peers: l.peers}
 	conn, _, err := d.dial(ctx, address, ByteRaft)
 	if err != nil {
 		return nil, fmt.Errorf("dial Raft peer %s: %w", address, err)

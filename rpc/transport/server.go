@@ -14,6 +14,7 @@ import (
 
 	"github.com/rollcall-id/rollcall/internal/quietlog"
 	"github.com/rollcall-id/rollcall/internal/quota"
+	"github.com/rollcall-id/rollcall/internal/trust"
 	"github.com/rollcall-id/rollcall/structs"
 )
 
@@ -127,6 +128,7 @@ type Server struct {
 	raft    *RaftLayer
 	workers workers
 	closed  *quietlog.Log
+	peers   trust.Conns // all with TLS, Raft's too
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc // with ErrShutdown, which calls under way see as their cause
@@ -151,9 +153,13 @@ func New(cfg Config) *Server {
 	}
 	s.closed = quietlog.New(cfg.Logger, cfg.LogRate)
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	s.raft = newRaftLayer(cfg)
+	s.raft = newRaftLayer(cfg, &s.peers)
 	return s
 }
+
+// Recheck closes the connections whose peers the TLS configurations of now do not trust, and returns why, one error for each. It
+// reaches those that Raft has been given, and those that RaftLayer has dialed.
+func (s *Server) Recheck() []error { return s.peers.Recheck() }
 
 // RaftLayer is where Raft gets its connections from.
 func (s *Server) RaftLayer() *RaftLayer { return s.raft }

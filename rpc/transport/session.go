@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/yamux"
+
+	"github.com/rollcall-id/rollcall/internal/trust"
 )
 
 // session is a Pool's yamux session to one address.
@@ -150,7 +152,12 @@ func (p *Pool) connect(addr string) (*session, error) {
 	}
 	c := newConn(raw, state, budgetBodies*DefaultMaxRequestBytes, nil)
 	c.session = mux
-	return &session{addr: addr, raw: under, mux: mux, conn: c, lastUsed: time.Now(), maxIdle: p.cfg.MaxIdleStreams}, nil
+	s := &session{addr: addr, raw: under, mux: mux, conn: c, lastUsed: time.Now(), maxIdle: p.cfg.MaxIdleStreams}
+	trust.FinishFirst(raw, func() bool {
+		_, idle := s.idleSince()
+		return !idle || c.calls.Load() > 0
+	})
+	return s, nil
 }
 
 // drop closes s and forgets it, unless another has taken its place already.
