@@ -29,7 +29,13 @@ func followLog(c *call) (any, error) {
 			return nil, err
 		}
 		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-			out.end(monitor.Follow(c.ctx, c.cfg.Logs, args, func(f *structs.StreamFrame) error { return out.write(f.Payload) }))
+			ctx, release := c.whileAllowedHere()
+			defer release()
+			err := monitor.Follow(ctx, c.cfg.Logs, args, func(f *structs.StreamFrame) error { return out.write(f.Payload) })
+			if ctx.Err() != nil && c.ctx.Err() == nil {
+				err = context.Cause(ctx)
+			}
+			out.end(err)
 		}), nil
 	}
 	conn, err := c.rpc.Stream(c.ctx, rpc.AgentMonitor)
