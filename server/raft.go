@@ -25,6 +25,9 @@ const (
 	maxRaftConns = 128
 	// maxAppendEntries bounds the commands that share one write to disk and one message to a follower.
 	maxAppendEntries = 512
+	// commitTimeout is after how long, up to twice of it, a leader that has nothing else to say tells followers what is committed, and
+	// tries again what failed. Until then they answer stale reads and waiting queries with what was before.
+	commitTimeout = 20 * time.Millisecond
 	// applyTimeout is how long a command waits to enter Raft's queue before the caller is told to slow down.
 	applyTimeout = 10 * time.Second
 )
@@ -139,6 +142,7 @@ func (s *Server) raftConfig() *raft.Config {
 	c.ProtocolVersion = raftProtocol
 	c.BatchApplyCh = true
 	c.MaxAppendEntries = maxAppendEntries
+	c.CommitTimeout = commitTimeout
 	c.ShutdownOnRemove = false
 	c.TrailingLogs = t.TrailingLogs
 	c.SnapshotThreshold = t.SnapshotThreshold
