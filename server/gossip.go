@@ -256,7 +256,16 @@ func (g *gossip) Members() []*structs.ServerMember {
 	for i, m := range ms {
 		out[i] = toServerMember(m)
 	}
-	slices.SortFunc(out, func(a, b *structs.ServerMember) int { return cmp.Compare(a.Name, b.Name) })
+	own := g.serf.LocalMember().Name
+	slices.SortFunc(out, func(a, b *structs.ServerMember) int {
+		switch own { // tools take the second of two for the other one
+		case a.Name:
+			return -1
+		case b.Name:
+			return 1
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
 	return out
 }
 

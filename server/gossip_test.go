@@ -242,7 +242,7 @@ func TestWhoIsNoServerStaysOutOfThePool(t *testing.T) {
 	for _, m := range s.gossip.Members() {
 		names = append(names, m.Name)
 	}
-	if want := []string{"eu1.eu", "s1.global"}; !slices.Equal(names, want) {
+	if want := []string{"s1.global", "eu1.eu"}; !slices.Equal(names, want) {
 		t.Errorf("members %v, want %v", names, want)
 	}
 }
@@ -333,6 +333,11 @@ func TestGossipIsEncryptedByTheClustersKey(t *testing.T) {
 	}
 	if err := stranger(t, "eu3.eu", serverTags(map[string]string{"region": "eu"}), key, servers[0]); err != nil {
 		t.Errorf("a server with the key did not join: %v", err)
+	}
+	for _, s := range servers {
+		if first := s.gossip.Members()[0].Name; first != s.gossip.serf.LocalMember().Name {
+			t.Errorf("%s names %s before itself", s.cfg.NodeName, first)
+		}
 	}
 	for _, m := range servers[0].gossip.Members() {
 		if m.Name == "eu1.eu" || m.Name == "eu2.eu" {
