@@ -66,6 +66,7 @@ type limitedConn struct {
 	share *quota.Share
 	once  sync.Once
 	fresh atomic.Bool // its first request has not come yet
+	busy  atomic.Bool // a request is on its way in, or its answer out
 }
 
 // Read counts first requests that do not come in time. One that is late on a connection which had others ends as an idle
@@ -78,9 +79,15 @@ func (c *limitedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// noteRequest notes that a connection's request has come.
+// noteRequest notes that a connection's request has come, or has been answered.
 func noteRequest(conn net.Conn, state http.ConnState) {
-	if c := limited(conn); c != nil && state == http.StateActive {
+	c := limited(conn)
+	if c == nil {
+		return
+	}
+	active := state == http.StateActive
+	c.busy.Store(active)
+	if active {
 		c.fresh.Store(false)
 	}
 }

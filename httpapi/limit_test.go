@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -45,6 +46,16 @@ func counting(t *testing.T) (count func(name string) int) {
 	}
 }
 
+// border is a limit, and what is on both sides of it.
+type border struct {
+	name           string
+	change         func(*Config)
+	held           []string // sent on connections that stay open
+	within, beyond string
+	answer         string // beyond
+	counter        string
+}
+
 // Up to its border each limit lets a request through; beyond it the request is refused and counted.
 func TestEachLimitAtItsBorder(t *testing.T) {
 	const short = 100 * time.Millisecond
@@ -56,14 +67,7 @@ func TestEachLimitAtItsBorder(t *testing.T) {
 		return fmt.Sprintf("PUT /v1/node/pools HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", length, strings.Repeat(" ", length))
 	}
 	const get = "GET /v1/regions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-	for _, tc := range []struct {
-		name           string
-		change         func(*Config)
-		held           []string // sent on connections that stay open
-		within, beyond string
-		answer         string // beyond
-		counter        string
-	}{
+	for _, tc := range []border{
 		{"connections of an address", func(c *Config) { c.MaxConnsPerClient = 2 }, []string{"GET"}, get, "", "HTTP/1.1 429 ", "http_conns_refused"},
 		{"requests of an address", func(c *Config) { c.MaxRequestsPerClient = 2 }, []string{put(10, "")}, get, "", "HTTP/1.1 429 ", "http_requests_refused"},
 		{"bytes of an address", func(c *Config) { c.MaxBytesPerClient = 400 }, nil, body(100), body(101), "HTTP/1.1 429 ", "http_bytes_refused"},
@@ -73,51 +77,71 @@ func TestEachLimitAtItsBorder(t *testing.T) {
 		{"the time of a header", func(c *Config) { c.HeaderTimeout = short }, nil, get, get[:20], "", "http_timeouts"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			count := counting(t)
-			_, url := start(t, &fakeRPC{}, tc.change)
-			addr := strings.TrimPrefix(url, "http://")
-			for _, text := range tc.held {
-				hold(t, addr, text)
+			checkBorder(t, tc, nil)
+		})
+		t.Run(tc.name+", over TLS", func(t *testing.T) {
+			if tc.counter == "http_conns_refused" {
+				tc.answer = "" // the handshake fails
 			}
-			if got := ask(t, addr, tc.within); strings.HasPrefix(got, "HTTP/1.1 4") && !strings.HasPrefix(got, "HTTP/1.1 400 ") {
-				t.Errorf("within the limit: %q", got)
-			}
-			if n := count(tc.counter); n != 0 {
-				t.Errorf("counted %d within the limit", n)
-			}
-			eventually.True(t, "be refused", func() error {
-				for _, text := range tc.held { // with more that stay, what was let through is too much
-					hold(t, addr, text)
-				}
-				got, n := ask(t, addr, cmp.Or(tc.beyond, tc.within)), count(tc.counter)
-				if !strings.HasPrefix(got, tc.answer) || n == 0 {
-					return fmt.Errorf("answered %q, counted %d", got, n)
-				}
-				return nil
-			})
+			checkBorder(t, tc, selfSigned(t))
 		})
 	}
 }
 
-// hold opens a connection that stays open until the test ends.
-func hold(t *testing.T, addr, text string) net.Conn {
+func checkBorder(t *testing.T, tc border, conf *tls.Config) {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	count := counting(t)
+	_, url := start(t, &fakeRPC{}, tc.change, func(c *Config) { c.TLS = conf })
+	peer := limitedPeer{strings.TrimPrefix(url, "http://"), conf != nil}
+	for _, text := range tc.held {
+		peer.hold(t, text)
+	}
+	if got := peer.ask(t, tc.within); !strings.HasPrefix(got, "HTTP/1.1 ") || strings.HasPrefix(got, "HTTP/1.1 4") && !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+		t.Errorf("within the limit: %q", got)
+	}
+	if n := count(tc.counter); n != 0 {
+		t.Errorf("counted %d within the limit", n)
+	}
+	eventually.True(t, "be refused", func() error {
+		for _, text := range tc.held { // with more that stay, what was let through is too much
+			peer.hold(t, text)
+		}
+		got, n := peer.ask(t, cmp.Or(tc.beyond, tc.within)), count(tc.counter)
+		if !strings.HasPrefix(got, tc.answer) || n == 0 {
+			return fmt.Errorf("answered %q, counted %d", got, n)
+		}
+		return nil
+	})
+}
+
+// limitedPeer is a client whose address has its limits.
+type limitedPeer struct {
+	addr   string
+	secure bool
+}
+
+// hold opens a connection that stays open until the test ends.
+func (p limitedPeer) hold(t *testing.T, text string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", p.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-	if _, err := io.WriteString(conn, text); err != nil {
+	if p.secure {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	}
+	if _, err := io.WriteString(conn, text); err != nil && !p.secure { // a refusal ends a handshake
 		t.Fatal(err)
 	}
 	return conn
 }
 
 // ask returns the first line of an answer; empty if there is none.
-func ask(t *testing.T, addr, text string) string {
+func (p limitedPeer) ask(t *testing.T, text string) string {
 	t.Helper()
-	conn := hold(t, addr, text)
+	conn := p.hold(t, text)
 	defer conn.Close()
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

@@ -87,6 +87,9 @@ func (t *tlsListener) handshake(raw net.Conn) {
 	under := t.peers.Under(raw)
 	conn := tls.Server(under, t.conf)
 	err := conn.HandshakeContext(ctx)
+	if c := limited(raw); c != nil {
+		trust.FinishFirst(conn, c.busy.Load)
+	}
 	if err == nil {
 		err = under.Shown(conn.ConnectionState(), func() *tls.Config { return t.conf })
 	}

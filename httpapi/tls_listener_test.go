@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
@@ -11,7 +12,9 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,4 +122,52 @@ func askOver(conn net.Conn) (string, error) {
 		return "", err
 	}
 	return res.Status, res.Body.Close()
+}
+
+// When a client is not trusted any more its request that is under way is answered, and its connections end: those that are idle
+// at once, and the other one then.
+func TestARequestUnderWayIsAnsweredBeforeItsConnectionEnds(t *testing.T) {
+	var distrusted atomic.Bool
+	conf := selfSigned(t)
+	conf.VerifyConnection = func(tls.ConnectionState) error {
+		if distrusted.Load() {
+			return errors.New("out of ca_file")
+		}
+		return nil
+	}
+	asked, answer := make(chan struct{}), make(chan struct{})
+	rpc := &fakeRPC{answer: map[string]any{"Region.List": func(context.Context, any) (any, error) {
+		close(asked)
+		<-answer
+		return nil, nil
+	}}}
+	s, url := start(t, rpc, func(c *Config) { c.TLS = conf })
+	peer := limitedPeer{strings.TrimPrefix(url, "http://"), true}
+	idle := peer.hold(t, "")
+	if err := idle.(*tls.Conn).Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	busy := peer.hold(t, "GET /v1/regions HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-asked
+	distrusted.Store(true)
+	rechecked := make(chan []error, 1)
+	go func() { rechecked <- s.Recheck() }()
+	if _, err := idle.Read(make([]byte, 1)); err == nil {
+		t.Error("an idle connection goes on")
+	}
+	close(answer)
+	in := bufio.NewReader(busy)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("the request under way was answered %+v, error %v", res, err)
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Error(err)
+	}
+	if reasons := <-rechecked; len(reasons) != 2 {
+		t.Errorf("closed %v, want two connections", reasons)
+	}
+	if _, err := in.ReadByte(); err == nil {
+		t.Error("its connection goes on")
+	}
 }

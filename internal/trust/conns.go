@@ -68,6 +68,9 @@ func FinishFirst(conn net.Conn, busy func() bool) {
 	}
 }
 
+// NetConn returns the connection below.
+func (c *Conn) NetConn() net.Conn { return c.Conn }
+
 func (c *Conn) verify() error {
 	if err := Verify(c.config(), c.peer); err != nil {
 		return fmt.Errorf("peer %s is not trusted any more: %w", c.RemoteAddr(), err)
