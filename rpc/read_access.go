@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-memdb"
+
+	"github.com/rollcall-id/rollcall/structs"
 )
 
 // rightsMayChange reports whether what the caller may can change while its call waits: an ACL token may end, be deleted or have its
@@ -24,16 +26,21 @@ func (c *Call) watchRights(ws memdb.WatchSet) error {
 	return c.stillMay()
 }
 
-// stillMay finds out who calls and what it may as of now.
+// stillMay judges the call once more, if that can end otherwise than before.
 func (c *Call) stillMay() error {
 	if !c.rightsMayChange() {
 		return nil
 	}
+	return c.judge(c.req)
+}
+
+// judge finds out who calls and what it may as of now.
+func (c *Call) judge(req structs.RPCRequest) error {
 	c.now = c.srv.deps.Clock()
 	if err := c.authenticate(); err != nil {
 		return err
 	}
-	return c.authorize(c.req)
+	return c.authorize(req)
 }
 
 // orTokenEnds returns the time at, or when the caller's ACL token ends if that is earlier.

@@ -33,12 +33,7 @@ func (r *streamRights) check() error {
 			return err
 		}
 	}
-	c := r.c
-	c.now = c.srv.deps.Clock()
-	if err := c.authenticate(); err != nil {
-		return err
-	}
-	return c.authorize(r.req)
+	return r.c.judge(r.req)
 }
 
 // watch begins to watch what the rights come from. It does so before they are looked at, so that no change is missed.

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/rollcall-id/rollcall/fsm"
 	"github.com/rollcall-id/rollcall/internal/heap"
+	"github.com/rollcall-id/rollcall/snapshot"
 )
 
 // snapshotStore is the store of Raft's snapshots. It spares servers to read a state more often than they must, and Raft to
@@ -51,8 +51,11 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 	o := &openSnapshot{store: s, id: id}
 	if !s.fresh(id) {
 		meta, rc, err := s.SnapshotStore.Open(id)
+		if err != nil {
+			return nil, nil, err
+		}
 		o.rc = rc
-		return meta, o, err
+		return meta, o, nil
 	}
 	list, err := s.List()
 	if err != nil {
@@ -63,9 +66,9 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 		return nil, nil, fmt.Errorf("snapshot %s is not there any more", id)
 	}
 	o.fresh, o.size = true, list[at].Size
-	o.rc, err = os.Open(filepath.Join(s.dir, id, snapshotFile))
+	o.rc, err = snapshot.OpenRaftState(filepath.Join(s.dir, id))
 	if err != nil {
-		return nil, nil, fmt.Errorf("open snapshot: %w", err)
+		return nil, nil, fmt.Errorf("open snapshot %s: %w", id, err)
 	}
 	return list[at], o, nil
 }
@@ -92,9 +95,6 @@ type snapshotSink struct {
 	loaded   *fsm.Loaded // what is written, if it is loaded already
 	received bool        // it comes from the leader
 }
-
-// snapshotFile is what Raft's store calls the file of the state in the folder of a snapshot.
-const snapshotFile = "state.bin"
 
 // copyBuffer is the size of the pieces in which a state is copied, in bytes.
 const copyBuffer = 256 << 10

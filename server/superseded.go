@@ -118,7 +118,7 @@ func (s *Server) dropFrom(index uint64) error {
 			return err
 		}
 	}
-	dir := filepath.Join(s.cfg.DataDir, "raft", "snapshots")
+	dir := s.stores.snaps.dir
 	for _, m := range list {
 		if m.Index >= index {
 			if err := os.RemoveAll(filepath.Join(dir, m.ID)); err != nil {

@@ -34,7 +34,7 @@ func OpenRaftDir(ctx context.Context, dir string, opts VerifyOptions) (*Verified
 	if err != nil {
 		return refuse(memberMeta, 0, err)
 	}
-	state, err := openRegular(filepath.Join(dir, memberState))
+	state, err := OpenRaftState(dir)
 	if err != nil {
 		return refuse(memberState, 0, err)
 	}
@@ -45,6 +45,10 @@ func OpenRaftDir(ctx context.Context, dir string, opts VerifyOptions) (*Verified
 	}
 	return v, nil
 }
+
+// OpenRaftState opens the state of one snapshot of Raft's store on disk, as OpenRaftDir does, without a look at it: for
+// whoever has just written it.
+func OpenRaftState(dir string) (*os.File, error) { return openRegular(filepath.Join(dir, memberState)) }
 
 // checkRaftState reads the whole state, records and sums at once, and says how far it came.
 func (v *Verified) checkRaftState(ctx context.Context, want []byte, opts VerifyOptions) (int64, error) {
