@@ -143,7 +143,7 @@ func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 	wg.Go(func() { conn.keepAlive(session) })
 	defer cancel()
 	defer c.end()
-	defer session.Close()
+	defer conn.closeSession(session)
 	var open atomic.Int32
 	var streamErr onceError
 	eng := s.engine()

@@ -110,6 +110,13 @@ func (m *muxConn) abort(reason error) {
 	_ = m.Conn.Close() // the reason is what counts
 }
 
+// closeSession closes the session on m. By itself yamux would declare the end first, and close the connection then.
+func (m *muxConn) closeSession(s *yamux.Session) {
+	m.abort(net.ErrClosed)
+	<-m.over      // soon: the connection is closed
+	_ = s.Close() // always nil
+}
+
 // keepAlive asks the peer now and then whether it is there, until the session ends, and ends it if there is no answer.
 // yamux's own keepalive would declare the end first and close the connection then.
 func (m *muxConn) keepAlive(s *yamux.Session) {

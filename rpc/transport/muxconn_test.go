@@ -3,9 +3,11 @@ package transport
 import (
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/yamux"
 )
 
@@ -77,5 +79,38 @@ func TestClosingReleasesAWriterThatWaits(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the write hangs")
+	}
+}
+
+// watchedConn tells when it is closed first.
+type watchedConn struct {
+	net.Conn
+	once    sync.Once
+	closing func()
+}
+
+func (c *watchedConn) Close() error {
+	c.once.Do(c.closing)
+	return c.Conn.Close()
+}
+
+// Whoever closes a session closes its connection before yamux declares the end, or thousands of streams would spin until the
+// closing goroutine has its turn again.
+func TestASessionIsClosedFromItsConnectionUp(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	var session *yamux.Session
+	declared := true
+	m := newMuxConn(&watchedConn{Conn: near, closing: func() { declared = session.IsClosed() }})
+	session, err := yamux.Server(m, yamuxConfig(hclog.NewNullLogger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.closeSession(session)
+	if !session.IsClosed() {
+		t.Error("the session is open")
+	}
+	if declared {
+		t.Error("the session was declared closed before its connection was")
 	}
 }

@@ -173,7 +173,7 @@ func (p *Pool) drop(s *session) {
 // close ends the session, once what was written has gone out.
 func (s *session) close() {
 	s.raw.flush()
-	s.mux.Close()
+	s.raw.closeSession(s.mux)
 }
 
 // serveReverse serves the streams that the server opens on s, until s ends.
