@@ -152,6 +152,9 @@ func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 		if err != nil {
 			return streamErr.or(sessionError(err))
 		}
+		if session.NumStreams()-int(open.Load()) > maxLingering {
+			return streamErr.or(errLingering)
+		}
 		if open.Add(1) > int32(s.cfg.MaxStreams) {
 			open.Add(-1)
 			stream.Close()

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"net"
 
 	"github.com/rollcall-id/rollcall/internal/quota"
@@ -11,6 +12,7 @@ import (
 var (
 	errTooManyConns       = errors.New("too many connections from this address")
 	errTooManyStreams     = errors.New("too many streaming connections from this address")
+	errLingering          = fmt.Errorf("more than %d streams that the peer has opened and does not close", maxLingering)
 	errTooManyOpenStreams = errors.New("too many open streams from this address")
 )
 

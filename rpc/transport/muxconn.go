@@ -26,7 +26,7 @@ const (
 // muxConn is what yamux runs on. By itself yamux makes two writes a frame, the header's and the body's, and waits for
 // each. muxConn takes them at once and writes from a goroutine of its own whatever has come together meanwhile, so that
 // under load one system call (and one TLS record) carries the frames of many streams; with a single call in
-// flight it still carries header and body. Like a kernel's socket buffer, it reports a failed write with the next one.
+// flight it still carries header and body. Like a kernel's socket buffer it loses what was taken and can't be written; the session ends then.
 //
 // Reads are passed on, until one fills yamux's buffer: then the session is busy and reads go through a larger one.
 //
@@ -96,6 +96,15 @@ func (m *muxConn) readError(err error) error {
 	return err
 }
 
+func (m *muxConn) readingOver() bool {
+	select {
+	case <-m.over:
+		return true
+	default:
+		return false
+	}
+}
+
 func (m *muxConn) end() { m.overOnce.Do(func() { close(m.over) }) }
 
 // abort ends the session for a reason.
@@ -141,10 +150,8 @@ func (m *muxConn) Write(b []byte) (int, error) {
 	for len(m.pending) >= batchLimit && m.err == nil && !m.closed {
 		m.done.Wait()
 	}
-	if m.err != nil && !m.closed {
-		m.mu.Unlock()
-		<-m.over // soon: the connection is closed
-		m.mu.Lock()
+	if m.err != nil && !m.closed && !m.readingOver() {
+		return len(b), nil // lost, as it would be in a kernel's buffer; a wait could be one for a reader that waits for the writer
 	}
 	if m.err != nil {
 		return 0, m.err

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -162,6 +163,38 @@ func TestAnAddressHasOnlySoManyBytesUnderWay(t *testing.T) {
 	}
 	close(ts.h.release)
 	eventuallyTrue(t, "everything to be given back", func() bool { return ts.quota.Used(quota.Bytes) == 0 })
+}
+
+// Refused streams stay with the session until the peer closes them, too. One that does may be refused as often as it likes.
+func TestAPeerThatClosesNoRefusedStreamLosesItsSession(t *testing.T) {
+	ts := startServer(t, func(c *Config) { c.MaxStreamsPerIP = 5 })
+	sane := dialSession(t, ts.addr)
+	held := make([]net.Conn, 5)
+	for i := range held {
+		held[i] = openOn(t, sane)
+	}
+	for range maxLingering + 2*5 {
+		st := openOn(t, sane)
+		st.SetReadDeadline(time.Now().Add(patience))
+		if _, err := st.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("one too many: %v", err)
+		}
+		st.Close()
+	}
+	held[0].Write(requestBytes(t, 1, "Test.Echo", &echoArgs{Text: "still here"}))
+	readResponse(t, NewReader(held[0], 0))
+
+	conn := dialBytes(t, ts.addr, ByteMultiplex)
+	go io.Copy(io.Discard, conn) // or the server would wait for somebody who reads
+	for id := uint32(1); ; id += 2 {
+		frame := binary.BigEndian.AppendUint32([]byte{0, 1, 0, 1}, id)
+		if _, err := conn.Write(append(frame, 0, 0, 0, 0)); err != nil {
+			break // the server has hung up
+		}
+		if id > 1<<20 {
+			t.Fatal("the session goes on")
+		}
+	}
 }
 
 func TestStreamingCallsOnASessionCountAsThoseOnConnections(t *testing.T) {

@@ -30,13 +30,16 @@ const (
 	DefaultMaxRequestBytes  = 2 << 20
 	DefaultMaxResponseBytes = 256 << 20
 	DefaultFrameTimeout     = time.Minute
-	maxHeaderBytes          = 4 << 10
-	maxRequestValues        = 1 << 17 // bounds what a body of one-byte values can grow to when decoded
-	valueCost               = 32      // bytes that a value counts for besides its own, for what decoding makes of it
-	budgetBodies            = 8       // request bodies of the largest size that one connection may have unfinished
-	nonStreamingReserve     = 20      // connections of a source that streaming calls must leave free
-	acceptBackoffMin        = 5 * time.Millisecond
-	acceptBackoffMax        = time.Second
+	// maxLingering is how many streams of a session may be closed here alone: they are kept for minutes, for a peer that may still
+	// send. Who closes what is closed has hardly any; who opens one after the other would fill the memory with them.
+	maxLingering        = 1024
+	maxHeaderBytes      = 4 << 10
+	maxRequestValues    = 1 << 17 // bounds what a body of one-byte values can grow to when decoded
+	valueCost           = 32      // bytes that a value counts for besides its own, for what decoding makes of it
+	budgetBodies        = 8       // request bodies of the largest size that one connection may have unfinished
+	nonStreamingReserve = 20      // connections of a source that streaming calls must leave free
+	acceptBackoffMin    = 5 * time.Millisecond
+	acceptBackoffMax    = time.Second
 )
 
 // Config configures a Server. Handler is required; zero values of the rest mean the defaults.
