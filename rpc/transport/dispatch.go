@@ -132,6 +132,7 @@ func (s *Server) handToRaft(c *Conn) (handed bool, err error) {
 func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	conn := newMuxConn(c.raw)
+	conn.ended = c.end
 	session, err := yamux.Server(conn, yamuxConfig(s.log))
 	if err != nil {
 		cancel()
@@ -168,8 +169,10 @@ func (s *Server) serveSession(ctx context.Context, c *Conn, typed bool) error {
 			continue
 		}
 		wg.Add(1)
+		conn.beginReading(stream)
 		go func() {
 			defer wg.Done()
+			defer conn.endReading(stream)
 			defer open.Add(-1)
 			defer c.share.Give(quota.Streams, 1)
 			defer stream.Close()

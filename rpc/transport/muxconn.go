@@ -30,14 +30,18 @@ const (
 //
 // Reads are passed on, until one fills yamux's buffer: then the session is busy and reads go through a larger one.
 //
-// A session that ends must end with a failed Read. From the moment that yamux has declared its end until its reading
-// goroutine has returned, every stream that somebody reads from spins, and a peer may have opened thousands: then nothing
-// else runs, the reading goroutine included. So whatever goes wrong closes the connection, and only when a Read has
-// failed does yamux hear of it.
+// A session that ends must end with a failed Read. From the moment that yamux has declared its end until it has closed the
+// last stream, every stream that somebody reads from spins, and a peer may have opened thousands: then nothing
+// else runs, yamux included. So whatever goes wrong closes the connection, and only when a Read has failed, and those who
+// read from streams have been told to stop, does yamux hear of it.
 type muxConn struct {
 	net.Conn
 	overOnce sync.Once
 	over     chan struct{} // closed once reading has failed, or the session has closed the connection
+
+	ended     func() // called when reading is over, if it is set
+	streamsMu sync.Mutex
+	streams   map[net.Conn]struct{} // that are read from; nil once reading is over
 
 	early []byte // read from Conn and not yet by yamux; only the reading goroutine uses it
 	big   []byte
@@ -55,7 +59,7 @@ type muxConn struct {
 }
 
 func newMuxConn(c net.Conn) *muxConn {
-	m := &muxConn{Conn: c, over: make(chan struct{})}
+	m := &muxConn{Conn: c, over: make(chan struct{}), streams: map[net.Conn]struct{}{}}
 	m.work.L, m.done.L = &m.mu, &m.mu
 	go m.writeLoop()
 	return m
@@ -105,7 +109,39 @@ func (m *muxConn) readingOver() bool {
 	}
 }
 
-func (m *muxConn) end() { m.overOnce.Do(func() { close(m.over) }) }
+func (m *muxConn) end() {
+	m.overOnce.Do(func() {
+		if m.ended != nil {
+			m.ended()
+		}
+		close(m.over)
+		m.streamsMu.Lock()
+		defer m.streamsMu.Unlock()
+		for s := range m.streams { // in any order
+			stopReading(s)
+		}
+		m.streams = nil
+	})
+}
+
+func stopReading(stream net.Conn) { _ = stream.SetReadDeadline(time.Unix(1, 0)) } // never fails
+
+// beginReading notes that somebody reads from a stream of the session, until endReading.
+func (m *muxConn) beginReading(stream net.Conn) {
+	m.streamsMu.Lock()
+	defer m.streamsMu.Unlock()
+	if m.streams == nil {
+		stopReading(stream)
+		return
+	}
+	m.streams[stream] = struct{}{}
+}
+
+func (m *muxConn) endReading(stream net.Conn) {
+	m.streamsMu.Lock()
+	defer m.streamsMu.Unlock()
+	delete(m.streams, stream)
+}
 
 // abort ends the session for a reason.
 func (m *muxConn) abort(reason error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -121,5 +122,56 @@ func TestASessionIsClosedFromItsConnectionUp(t *testing.T) {
 	}
 	if declared {
 		t.Error("the session was declared closed before its connection was")
+	}
+}
+
+// deadlines tells whether a reading deadline was set.
+type deadlines struct {
+	net.Conn
+	set bool
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error {
+	d.set = true
+	return nil
+}
+
+// Before yamux hears that reading has ended those who read from streams have stopped, since from then on they would spin.
+func TestReadersOfStreamsStopWhenReadingTheSessionEnds(t *testing.T) {
+	for name, end := range map[string]func(m *muxConn, far net.Conn){
+		"the peer goes away":       func(m *muxConn, far net.Conn) { far.Close(); _, _ = m.Read(make([]byte, 1)) },
+		"yamux closes the session": func(m *muxConn, _ net.Conn) { _ = m.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := net.Pipe()
+			defer far.Close()
+			m, told := newMuxConn(near), false
+			m.ended = func() { told = true }
+			defer m.Close()
+			var streams []net.Conn
+			for range 3 {
+				s, other := net.Pipe()
+				defer s.Close()
+				defer other.Close()
+				streams = append(streams, s)
+			}
+			early, gone, late := streams[0], &deadlines{Conn: streams[1]}, streams[2]
+			m.beginReading(early)
+			m.beginReading(gone)
+			m.endReading(gone)
+			end(m, far)
+			if gone.set {
+				t.Error("a stream that nobody reads from was touched")
+			}
+			m.beginReading(late)
+			for name, s := range map[string]net.Conn{"early": early, "late": late} {
+				if _, err := s.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("the %s reader got %v", name, err)
+				}
+			}
+			if !told {
+				t.Error("the connection does not know of its end")
+			}
+		})
 	}
 }
