@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -64,32 +65,25 @@ func TestASessionsEndIsToldOnlyOnceReadingHasEnded(t *testing.T) {
 
 // A session that yamux closes by itself, after a broken frame for instance, must not wait for a peer that does not read.
 func TestClosingReleasesAWriterThatWaits(t *testing.T) {
-	near, far := net.Pipe()
-	defer far.Close()
-	m := newMuxConn(near)
-	told := make(chan error, 1)
-	go func() {
-		for {
-			if _, err := m.Write(make([]byte, batchLimit/4)); err != nil {
-				told <- err
-				return
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		m := newMuxConn(near)
+		told := make(chan error, 1)
+		go func() {
+			for {
+				if _, err := m.Write(make([]byte, batchLimit/4)); err != nil {
+					told <- err
+					return
+				}
 			}
-		}
-	}()
-	eventuallyTrue(t, "a full buffer", func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return m.writing && len(m.pending) >= batchLimit
-	})
-	_ = m.Close() // always nil
-	select {
-	case err := <-told:
-		if !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+		}()
+		synctest.Wait() // the buffer is full
+		_ = m.Close()   // always nil
+		if err := <-told; !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("write: got %v", err)
 		}
-	case <-time.After(10 * time.Second):
-		t.Error("the write hangs")
-	}
+	})
 }
 
 // watchedConn tells when it is closed first.
