@@ -18,9 +18,9 @@ import (
 	"github.com/rollcall-id/rollcall/structs"
 )
 
-// hostileMemory is how much a server may grow, in bytes, while it is fed nonsense over some 3,000 connections,
-// twenty of which open as many streams as they may.
-const hostileMemory = 384 << 20
+// hostileMemory is how much a server may grow, in bytes, while it is fed nonsense over some 3,000 connections, where no address has
+// limits: 20 sessions with 4,096 open streams, each of which takes up to 5 KiB with its goroutine, and 48 MiB for all else.
+const hostileMemory = 20*4096*5<<10 + 48<<20
 
 // raftConnLimit is how many connections for Raft a server keeps from one address.
 const raftConnLimit = 128
