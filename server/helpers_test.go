@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,15 +93,33 @@ func testConfig(t *testing.T, name string, expect int) Config {
 	c.Raft.HeartbeatTimeout, c.Raft.ElectionTimeout, c.Raft.LeaderLease = 300*time.Millisecond, 300*time.Millisecond, 200*time.Millisecond
 	c.Autopilot.ServerStabilizationTime = 0
 	c.Autopilot.LastContactThreshold = 10 * time.Second // a slow machine makes no server unhealthy
-	c.Logger = hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Warn, Output: testWriter{t}})
+	c.Logger = hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Warn, Output: newTestWriter(t)})
 	return c
 }
 
-// testWriter sends the log to the test's output.
-type testWriter struct{ t *testing.T }
+// testWriter sends the log to the test's output until the test ends: Raft's library does not wait for the goroutines of its
+// connections, which may have something to say after that.
+type testWriter struct {
+	mu sync.Mutex // guards t
+	t  *testing.T // nil after the end
+}
 
-func (w testWriter) Write(p []byte) (int, error) {
-	w.t.Logf("%s", p)
+func newTestWriter(t *testing.T) *testWriter {
+	w := &testWriter{t: t}
+	t.Cleanup(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.t = nil
+	})
+	return w
+}
+
+func (w *testWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.t != nil {
+		w.t.Logf("%s", p)
+	}
 	return len(p), nil
 }
 
